@@ -16,7 +16,8 @@
 CREATE OR REPLACE FUNCTION llmreq_claim(p_worker bigint, p_limit integer)
 RETURNS TABLE (
   id uuid, claim_seq integer, claimed_at timestamptz, lane text, provider text, model text, kind text, task_type text,
-  tenant_id text, attempt smallint, max_attempts smallint, timeout_seconds integer, max_output_tokens integer, allow_text boolean,
+  tenant_id text, attempt smallint, max_attempts smallint, timeout_seconds integer, max_output_tokens integer, priced boolean,
+  allow_text boolean,
   messages jsonb, content text, response_schema jsonb, tools jsonb, tool_choice jsonb, params jsonb,
   last_response text, last_errors jsonb
 )
@@ -73,7 +74,7 @@ BEGIN
     )
     SELECT t.id, t.claim_seq, t.claimed_at, t.lane, t.provider, t.model, t.kind, t.task_type,
            t.tenant_id, (t.attempts + 1)::smallint, t.max_attempts, t.timeout_seconds, llmreq_output_cap(t.params, t.output_cap),
-           t.allow_text, t.messages, t.content, t.response_schema, t.tools, t.tool_choice, t.params,
+           t.hold_usd IS NOT NULL, t.allow_text, t.messages, t.content, t.response_schema, t.tools, t.tool_choice, t.params,
            CASE WHEN t.validation_errors IS NOT NULL THEN t.response END, t.validation_errors
     FROM taken t;
     GET DIAGNOSTICS v_taken = ROW_COUNT;
