@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -32,8 +33,9 @@ class Caller:
     sender: Sender
     providers: Mapping[str, Provider]
     done: Callable[[Report], None]
-    _tasks: dict[UUID, asyncio.Task[None]] = field(default_factory=dict)
+    _tasks: dict[UUID, asyncio.Task[dict[str, Any]]] = field(default_factory=dict)
     _endings: dict[UUID, str] = field(default_factory=dict)
+    _sent: set[UUID] = field(default_factory=set)
 
     @property
     def in_flight(self) -> int:
@@ -41,55 +43,53 @@ class Caller:
 
     def start(self, claim: Claim) -> None:
         """Begin a call; returns at once."""
-        task = asyncio.create_task(self._run(claim), name=f"call {claim.id}")
+        task = asyncio.create_task(self._call(claim), name=f"call {claim.id}")
         self._tasks[claim.id] = task
+        # A callback, not a finally: a task that is cancelled before its first step never enters its own body.
+        task.add_done_callback(partial(self._ended, claim))
 
     def cancel(self, ids: list[UUID]) -> None:
         """Cut the calls of these requests, for their producers' sake; each still reports."""
         for id in ids:
-            self._end(id, "cancelled")
+            self._cut(id, "cancelled")
 
     def release_all(self) -> None:
         """Cut every call and hand its request back, uncharged: the end of a drain."""
         for id in list(self._tasks):
-            self._end(id, "released")
+            self._cut(id, "released")
 
     def drop_all(self) -> None:
         """Cut every call without a report: this worker was declared dead, and the rescue has booked them."""
         for id in list(self._tasks):
-            self._end(id, "dropped")
+            self._cut(id, "dropped")
 
     async def idle(self) -> None:
         """Return when no call is in flight."""
         while self._tasks:
             await asyncio.wait(list(self._tasks.values()))
 
-    def _end(self, id: UUID, ending: str) -> None:
+    def _cut(self, id: UUID, ending: str) -> None:
         task = self._tasks.get(id)
         if task is not None and id not in self._endings:
             self._endings[id] = ending
             task.cancel()
 
-    async def _run(self, claim: Claim) -> None:
-        started = time.monotonic()
-        try:
-            facts = await self._call(claim)
-        except asyncio.CancelledError:
-            ending = self._endings.get(claim.id, "released")
+    def _ended(self, claim: Claim, task: asyncio.Task[dict[str, Any]]) -> None:
+        del self._tasks[claim.id]
+        ending = self._endings.pop(claim.id, "released")
+        sent = claim.id in self._sent
+        self._sent.discard(claim.id)
+        if task.cancelled():
             if ending == "dropped":
                 return
-            facts = {"outcome": ending, "billed": Billed.UPPER_BOUND, "latency_ms": _since(started)}
-        except Exception as error:
-            log.exception("call_failed", request_id=str(claim.id), claim_seq=claim.claim_seq)
-            facts = {
-                "outcome": ErrorCode.INTERNAL,
-                "error_message": describe(error)[:500],
-                "billed": Billed.UPPER_BOUND,
-                "latency_ms": _since(started),
-            }
-        finally:
-            self._tasks.pop(claim.id, None)
-            self._endings.pop(claim.id, None)
+            facts: dict[str, Any] = {"outcome": ending}
+        elif (error := task.exception()) is not None:
+            log.error("call_failed", request_id=str(claim.id), claim_seq=claim.claim_seq, exc_info=error)
+            facts = {"outcome": ErrorCode.INTERNAL, "error_message": describe(error)[:500]}
+        else:
+            facts = task.result()
+        # Cut or broken after it left: nobody will ever know what it cost.
+        facts.setdefault("billed", Billed.UPPER_BOUND if sent else Billed.NOT_BILLED)
         facts["max_output_tokens"] = claim.max_output_tokens
         self.done(report(claim.id, claim.claim_seq, claim.claimed_at, facts))
 
@@ -107,6 +107,7 @@ class Caller:
             return {**failure_facts(failure), "billed": Billed.NOT_BILLED}
 
         started = time.monotonic()
+        self._sent.add(claim.id)
         try:
             response = await self.sender.send(request, timeout_seconds=claim.timeout_seconds)
         except SendError as error:
