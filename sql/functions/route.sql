@@ -82,7 +82,7 @@ BEGIN
     RETURN r;
   END IF;
 
-  SELECT x.route_id, x.route_position, x.lane INTO r.route_id, r.route_position, r.lane
+  SELECT x.route_id, coalesce(x.route_position, 1), x.lane INTO r.route_id, r.route_position, r.lane
   FROM llmreq_route(r.task_type, r.complexity, r.quality, r.provider) x;
   IF r.lane IS NULL THEN
     RETURN llmreq_reject(r, 'unknown_model', CASE WHEN r.provider IS NULL

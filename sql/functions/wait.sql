@@ -14,8 +14,7 @@ BEGIN
     RAISE EXCEPTION 'llmreq_wait needs READ COMMITTED: a % transaction never sees the answer arrive',
       current_setting('transaction_isolation') USING ERRCODE = 'LQ004';
   END IF;
-  SELECT q.xmin::text = mod(pg_current_xact_id_if_assigned()::text::numeric, 4294967296)::text AND q.status = 'pending'
-  INTO v_mine FROM llm_requests q WHERE q.id = p_id;
+  SELECT q.status = 'pending' AND llmreq_uncommitted(q.xmin) INTO v_mine FROM llm_requests q WHERE q.id = p_id;
   IF NOT FOUND THEN
     RAISE EXCEPTION 'request % does not exist', p_id USING ERRCODE = 'LQ005';
   ELSIF v_mine THEN
@@ -28,5 +27,23 @@ BEGIN
     v_pause := least(1, v_pause * 1.2);
   END LOOP;
   RETURN r;
+END
+$$;
+
+-- llmreq_uncommitted(xmin) → boolean
+-- Whether a row that this session sees was written by its own open transaction, subtransactions included.
+CREATE OR REPLACE FUNCTION llmreq_uncommitted(p_xmin xid) RETURNS boolean
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+  v_next numeric := pg_snapshot_xmax(pg_current_snapshot())::text::numeric;
+  v_xid numeric := div(v_next, 4294967296) * 4294967296 + p_xmin::text::numeric;
+BEGIN
+  IF v_xid >= v_next AND v_xid - v_next < 2147483648 THEN
+    RETURN true;  -- begun after this statement's snapshot and visible all the same: our own subtransaction
+  ELSIF v_xid > v_next THEN
+    v_xid := v_xid - 4294967296;  -- from before the counter's last wrap
+  END IF;
+  RETURN coalesce(pg_xact_status(v_xid::text::xid8) = 'in progress', false);
 END
 $$;
