@@ -42,3 +42,22 @@ DEFAULT_MAX_OUTPUT_TOKENS = 4096
 
 LARGEST_OUTPUT_TOKENS = 64_000
 """A truncated answer is retried with a doubled cap, never above this."""
+
+# --- producers and operators --------------------------------------------------------------------------------
+MAX_LABEL_CHARS = 500
+"""Tenants, lanes, dedupe keys: they are indexed, and an index entry must stay below 2,700 bytes."""
+
+FIRST_LOOK_SECONDS = 0.05
+"""Pause between the first looks of a waiting client; it grows by half up to the longest."""
+
+LONGEST_LOOK_SECONDS = 1.0
+"""A client that has waited long notices the end within this."""
+
+COPY_TRIES = 3
+"""A COPY that met another session's dedupe key is sent again; a third clash is a fault of the producers."""
+
+RETRY_BATCH = 500
+"""Failed requests put back per statement: each is its own short transaction."""
+
+ENQUEUE_BATCH_LINES = 1000
+"""JSON lines read from stdin per COPY: workers begin while the rest is still read, and memory stays flat."""

@@ -31,6 +31,6 @@ UNION ALL
 SELECT 'ended_with_hold', r.id::text, NULL, r.hold_usd::text
 FROM llm_requests r WHERE r.status <> 'processing' AND r.hold_usd IS NOT NULL
 UNION ALL
-SELECT 'accepted_more_than_once', a.request_id::text, '1', count(*)::text
-FROM llm_attempts a WHERE a.accepted AND a.outcome = 'completed'
+SELECT 'claim_booked_twice', a.request_id::text || ' claim ' || a.claim_seq, '1', count(*)::text
+FROM llm_attempts a
 GROUP BY a.request_id, a.claim_seq HAVING count(*) > 1;

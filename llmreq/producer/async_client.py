@@ -1,0 +1,113 @@
+"""The asyncio client: the blocking one's methods, awaited."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self, TypeVar, Unpack
+from uuid import UUID
+
+import psycopg
+
+from llmreq.database.connection import connect_async, database_url
+from llmreq.producer import steps
+from llmreq.producer.borrowed import AsyncBorrowable, borrow_async
+from llmreq.producer.columns import NewRequest
+from llmreq.producer.drive import drive_async
+from llmreq.producer.request import Request
+from llmreq.settings import load_settings
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """`Client` for asyncio: same methods, same errors. Any number of tasks may share one; one query looks after all that wait.
+
+    `connection`: a psycopg AsyncConnection, or a SQLAlchemy AsyncConnection or AsyncSession over psycopg.
+    """
+
+    def __init__(self, url: str | None = None, *, connection: AsyncBorrowable | None = None) -> None:
+        self._url = url
+        self._borrowed = connection
+        self._own: psycopg.AsyncConnection[Any] | None = None
+        self._opening = asyncio.Lock()
+        self._watch = steps.Watch()
+
+    async def enqueue(self, *, connection: AsyncBorrowable | None = None, **request: Unpack[NewRequest]) -> UUID:
+        """Insert one request, in the caller's transaction if its `connection` is given; returns its id.
+
+        With a `dedupe_key` that the tenant has used, the id of that request. Raises InvalidRequestError.
+        """
+        return await self._run(steps.enqueue(request), connection)
+
+    async def enqueue_many(
+        self, requests: Iterable[NewRequest | Mapping[str, Any]], *, connection: AsyncBorrowable | None = None
+    ) -> builtins.list[UUID]:
+        """COPY requests, all or none; ids in the order given. For millions: call it per 10,000."""
+        return await self._run(steps.enqueue_many(requests), connection)
+
+    async def get(self, id: UUID) -> Request:
+        """The request as it is now. Raises InvalidRequestError when there is none."""
+        return await self._run(steps.get(id))
+
+    async def wait(self, id: UUID, timeout_seconds: float = 60.0, *, raise_on_failure: bool = False) -> Request:
+        """The request once it has ended. Raises TimeoutError, and RequestFailedError only if asked to."""
+        return (await self.wait_all([id], timeout_seconds, raise_on_failure=raise_on_failure))[0]
+
+    async def wait_all(
+        self, ids: Sequence[UUID], timeout_seconds: float = 60.0, *, raise_on_failure: bool = False
+    ) -> builtins.list[Request]:
+        """All these requests once they have ended, in the order given; one query looks after all."""
+        ended = await self._run(steps.wait_all(self._watch, ids, timeout_seconds))
+        if raise_on_failure:
+            for request in ended:
+                request.raise_for_status()
+        return ended
+
+    async def list(
+        self,
+        *,
+        status: str | None = None,
+        tenant_id: str | None = None,
+        task_type: str | None = None,
+        before: UUID | None = None,
+        limit: int = 50,
+    ) -> builtins.list[Request]:
+        """The newest requests first; for the next page give the last id as `before`."""
+        return await self._run(steps.listing(status, tenant_id, task_type, before, limit))
+
+    async def cancel(self, id: UUID) -> str:
+        """End a request; its status after that (`processing` while its worker cuts the call)."""
+        return await self._run(steps.cancel(id))
+
+    async def retry(self, id: UUID) -> str:
+        """Begin a failed or cancelled request again; its status after that."""
+        return await self._run(steps.retry(id))
+
+    async def retry_failed(self, *, error_code: str | None = None, tenant_id: str | None = None) -> builtins.list[UUID]:
+        """Begin every failed request again; the ids that are pending now."""
+        return await self._run(steps.retry_failed(error_code, tenant_id))
+
+    async def close(self) -> None:
+        """Close the client's own connection. It opens again when needed."""
+        own, self._own = self._own, None
+        if own is not None:
+            await own.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _run(self, plan: steps.Steps[T], connection: AsyncBorrowable | None = None) -> T:
+        given = connection if connection is not None else self._borrowed
+        return await drive_async(plan, self._open if given is None else lambda: borrow_async(given))
+
+    async def _open(self) -> psycopg.AsyncConnection[Any]:
+        async with self._opening:
+            if self._own is None or self._own.closed:
+                url = self._url or await asyncio.to_thread(lambda: database_url(load_settings()))
+                self._own = await connect_async(url, application_name="llmreq client")
+            return self._own

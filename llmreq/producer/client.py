@@ -1,0 +1,113 @@
+"""The blocking client."""
+
+from __future__ import annotations
+
+import builtins
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Self, TypeVar, Unpack
+from uuid import UUID
+
+import psycopg
+
+from llmreq.database.connection import connect, database_url
+from llmreq.producer import steps
+from llmreq.producer.borrowed import Borrowable, borrow
+from llmreq.producer.columns import NewRequest
+from llmreq.producer.drive import drive
+from llmreq.producer.request import Request
+from llmreq.settings import load_settings
+
+T = TypeVar("T")
+
+
+class Client:
+    """Puts requests into the queue and reads their answers. Safe to share between threads.
+
+    `url`: a Postgres URL; None takes LLMREQ_DATABASE_URL, else the embedded server. Or `connection`: a psycopg connection
+    or SQLAlchemy Connection or Session; then nothing is ever committed here. Raises DatabaseUnavailableError.
+    """
+
+    def __init__(self, url: str | None = None, *, connection: Borrowable | None = None) -> None:
+        self._url = url
+        self._borrowed = connection
+        self._own: psycopg.Connection[Any] | None = None
+        self._opening = threading.Lock()
+        self._watch = steps.Watch()
+
+    def enqueue(self, *, connection: Borrowable | None = None, **request: Unpack[NewRequest]) -> UUID:
+        """Insert one request, in the caller's transaction if its `connection` is given; returns its id.
+
+        With a `dedupe_key` that the tenant has used, the id of that request. Raises InvalidRequestError.
+        """
+        return self._run(steps.enqueue(request), connection)
+
+    def enqueue_many(
+        self, requests: Iterable[NewRequest | Mapping[str, Any]], *, connection: Borrowable | None = None
+    ) -> builtins.list[UUID]:
+        """COPY requests, all or none; ids in the order given. For millions: call it per 10,000."""
+        return self._run(steps.enqueue_many(requests), connection)
+
+    def get(self, id: UUID) -> Request:
+        """The request as it is now. Raises InvalidRequestError when there is none."""
+        return self._run(steps.get(id))
+
+    def wait(self, id: UUID, timeout_seconds: float = 60.0, *, raise_on_failure: bool = False) -> Request:
+        """The request once it has ended. Raises TimeoutError, and RequestFailedError only if asked to."""
+        return self.wait_all([id], timeout_seconds, raise_on_failure=raise_on_failure)[0]
+
+    def wait_all(
+        self, ids: Sequence[UUID], timeout_seconds: float = 60.0, *, raise_on_failure: bool = False
+    ) -> builtins.list[Request]:
+        """All these requests once they have ended, in the order given; one query looks after all."""
+        ended = self._run(steps.wait_all(self._watch, ids, timeout_seconds))
+        if raise_on_failure:
+            for request in ended:
+                request.raise_for_status()
+        return ended
+
+    def list(
+        self,
+        *,
+        status: str | None = None,
+        tenant_id: str | None = None,
+        task_type: str | None = None,
+        before: UUID | None = None,
+        limit: int = 50,
+    ) -> builtins.list[Request]:
+        """The newest requests first; for the next page give the last id as `before`."""
+        return self._run(steps.listing(status, tenant_id, task_type, before, limit))
+
+    def cancel(self, id: UUID) -> str:
+        """End a request; its status after that (`processing` while its worker cuts the call)."""
+        return self._run(steps.cancel(id))
+
+    def retry(self, id: UUID) -> str:
+        """Begin a failed or cancelled request again; its status after that."""
+        return self._run(steps.retry(id))
+
+    def retry_failed(self, *, error_code: str | None = None, tenant_id: str | None = None) -> builtins.list[UUID]:
+        """Begin every failed request again; the ids that are pending now."""
+        return self._run(steps.retry_failed(error_code, tenant_id))
+
+    def close(self) -> None:
+        """Close the client's own connection. It opens again when needed."""
+        own, self._own = self._own, None
+        if own is not None:
+            own.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _run(self, plan: steps.Steps[T], connection: Borrowable | None = None) -> T:
+        given = connection if connection is not None else self._borrowed
+        return drive(plan, self._open if given is None else lambda: borrow(given))
+
+    def _open(self) -> psycopg.Connection[Any]:
+        with self._opening:
+            if self._own is None or self._own.closed:
+                self._own = connect(self._url or database_url(load_settings()), application_name="llmreq client")
+            return self._own

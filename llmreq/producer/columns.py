@@ -1,0 +1,190 @@
+"""What a producer may write into a row, and its form on the wire. Pure.
+
+Checked here and not only by the table, so that one wrong row is named by its column and never costs a COPY the others.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, TypedDict
+from uuid import UUID
+
+from llmreq.errors import InvalidRequestError
+from llmreq.limits import MAX_LABEL_CHARS
+
+Value = str | int | bool | datetime | UUID
+
+
+class NewRequest(TypedDict, total=False):
+    """The columns a producer sets; all but the question (`messages` or `content`) have defaults.
+
+    A column that is None is left to its default.
+    """
+
+    messages: list[Any] | None
+    content: str | None
+    response_schema: Mapping[str, Any] | bool | None
+    provider: str | None
+    model: str | None
+    tenant_id: str | None
+    task_type: str | None
+    tools: list[Any] | None
+    tool_choice: Any
+    params: Mapping[str, Any] | None
+    context: Mapping[str, Any] | None
+    priority: int | None
+    dedupe_key: str | None
+    id: UUID | str | None
+    agent_id: str | None
+    complexity: str | None
+    kind: str | None
+    quality: str | None
+    allow_text: bool | None
+    agent_name: str | None
+    agent_version: int | None
+    merge_strategy: str | None
+    execution: str | None
+    scheduled_at: datetime | str | None
+    expires_at: datetime | str | None
+    timeout_seconds: int | None
+    max_attempts: int | None
+    parent_id: UUID | str | None
+    page: int | None
+    run_id: UUID | str | None
+    document_id: UUID | str | None
+    chunk_id: UUID | str | None
+
+
+def checked(columns: Mapping[str, Any]) -> dict[str, Value]:
+    """The given columns as values for the database; JSON columns become text.
+
+    Raises InvalidRequestError naming the column and what it may be.
+    """
+    values: dict[str, Value] = {}
+    for name, given in columns.items():
+        check = _COLUMNS.get(name)
+        if check is None:
+            raise InvalidRequestError(f"{name}: no such column; a request has {', '.join(_COLUMNS)}")
+        if given is not None:
+            try:
+                values[name] = check(given)
+            except (TypeError, ValueError) as problem:
+                raise InvalidRequestError(f"{name}: {problem}") from None
+    if not values.get("messages") and not values.get("content"):
+        raise InvalidRequestError("the request holds no question: set messages or content")
+    return values
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"must be text, not {_name(value)}")
+    if "\0" in value:
+        raise ValueError("holds a NUL character, which Postgres cannot store")
+    value.encode()  # a lone surrogate is a UnicodeEncodeError, which is a ValueError
+    return value
+
+
+def _label(value: Any) -> str:
+    if len(_text(value)) > MAX_LABEL_CHARS:
+        raise ValueError(f"is longer than {MAX_LABEL_CHARS} characters")
+    return str(value)
+
+
+def _one_of(*allowed: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in allowed:
+            raise ValueError(f"must be one of {', '.join(allowed)}, not {value!r}")
+        return str(value)
+
+    return check
+
+
+def _integer(low: int, high: int) -> Callable[[Any], int]:
+    def check(value: Any) -> int:
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise TypeError(f"must be a whole number, not {_name(value)}")
+        if not low <= value <= high:
+            raise ValueError(f"must be from {low} to {high}, not {value}")
+        return value
+
+    return check
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"must be true or false, not {_name(value)}")
+    return value
+
+
+def _uuid(value: Any) -> UUID:
+    return value if isinstance(value, UUID) else UUID(_text(value))
+
+
+def _time(value: Any) -> datetime:
+    moment = value if isinstance(value, datetime) else datetime.fromisoformat(_text(value))
+    if moment.tzinfo is None:
+        raise ValueError("needs a time zone, as in 2026-01-31T12:00:00+00:00")
+    return moment
+
+
+_ESCAPED_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
+
+def _json(*kinds: type, what: str) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if kinds and not isinstance(value, kinds):
+            raise TypeError(f"must be {what}, not {_name(value)}")
+        try:
+            text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        except RecursionError:
+            raise ValueError("is nested too deeply") from None
+        text.encode()
+        if "\\u0000" in text and _ESCAPED_NUL.search(text):
+            raise ValueError("holds a NUL character, which Postgres cannot store")
+        return text
+
+    return check
+
+
+def _name(value: Any) -> str:
+    return type(value).__name__
+
+
+_SMALL = 2**31 - 1
+_COLUMNS: dict[str, Callable[[Any], Value]] = {
+    "messages": _json(list, tuple, what='a list of {"role","content"}'),
+    "content": _text,
+    "response_schema": _json(dict, bool, what="a JSON Schema"),
+    "provider": _label,
+    "model": _label,
+    "tenant_id": _label,
+    "task_type": _label,
+    "tools": _json(list, tuple, what="a list of tools"),
+    "tool_choice": _json(what="JSON"),
+    "params": _json(dict, what="an object"),
+    "context": _json(dict, what="an object"),
+    "priority": _integer(0, 9),
+    "dedupe_key": _label,
+    "id": _uuid,
+    "agent_id": _label,
+    "complexity": _one_of("simple", "medium", "complex"),
+    "kind": _one_of("chat", "embedding", "brief"),
+    "quality": _one_of("basic", "good", "premium"),
+    "allow_text": _flag,
+    "agent_name": _label,
+    "agent_version": _integer(1, _SMALL),
+    "merge_strategy": _one_of("concat", "merge", "first", "last", "reduce", "weighted_average"),
+    "execution": _one_of("parallel", "sequential"),
+    "scheduled_at": _time,
+    "expires_at": _time,
+    "timeout_seconds": _integer(1, 3600),
+    "max_attempts": _integer(1, 100),
+    "parent_id": _uuid,
+    "page": _integer(0, _SMALL),
+    "run_id": _uuid,
+    "document_id": _uuid,
+    "chunk_id": _uuid,
+}

@@ -1,0 +1,118 @@
+"""A request's row as Python sees it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+from uuid import UUID
+
+from llmreq.errors import ErrorCode, RequestFailedError
+
+ENDED = frozenset({"completed", "failed", "cancelled"})
+"""Statuses that only a retry leaves."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """One row of `llm_requests`: what was asked, what came back, what it cost. Columns as in docs: same names, same meaning.
+
+    Token counts and `cost_usd` are sums over all attempts; `cost_usd` is None when any attempt's price is unknown.
+    """
+
+    id: UUID
+    status: str
+    wait_reason: str | None
+    lane: str | None
+    provider: str | None
+    model: str | None
+
+    tenant_id: str
+    agent_id: str
+    task_type: str
+    complexity: str
+    kind: str
+    quality: str | None
+    messages: list[dict[str, Any]] | None
+    content: str | None
+    context: dict[str, Any]
+    response_schema: dict[str, Any] | bool | None
+    allow_text: bool
+    tools: list[dict[str, Any]] | None
+    tool_choice: Any
+    params: dict[str, Any] | None
+    agent_name: str | None
+    agent_version: int | None
+    merge_strategy: str | None
+    execution: str | None
+    priority: int
+    timeout_seconds: int
+    max_attempts: int
+    dedupe_key: str | None
+    parent_id: UUID | None
+    page: int | None
+    run_id: UUID | None
+    document_id: UUID | None
+    chunk_id: UUID | None
+
+    response: str | None
+    parsed_response: Any
+    validation_errors: list[dict[str, Any]] | None
+    repairs: Any
+    error_code: str | None
+    error_message: str | None
+    error_details: dict[str, Any] | None
+
+    attempts: int
+    rescues: int
+    claim_seq: int
+    worker_id: int | None
+    input_tokens: int
+    output_tokens: int
+    cache_read_tokens: int
+    cache_write_tokens: int
+    reasoning_tokens: int
+    estimated_tokens: int | None
+    hold_usd: Decimal | None
+    cost_usd: Decimal | None
+
+    scheduled_at: datetime
+    expires_at: datetime | None
+    claimed_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    completed_at: datetime | None
+    published_at: datetime | None
+    cancel_requested_at: datetime | None
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> Request:
+        """A row of `SELECT * FROM llm_requests`; columns this version does not know are left out."""
+        return cls(**{field.name: row[field.name] for field in fields(cls)})
+
+    @property
+    def ended(self) -> bool:
+        """Whether it is completed, failed or cancelled."""
+        return self.status in ENDED
+
+    def raise_for_status(self) -> None:
+        """Raise RequestFailedError if it ended failed or cancelled; `code` is the row's."""
+        if self.status == "cancelled":
+            raise RequestFailedError(
+                f"request {self.id} was cancelled", code=ErrorCode.INTERNAL, details={"status": "cancelled"}
+            )
+        if self.status == "failed":
+            raise RequestFailedError(
+                f"request {self.id} failed: {self.error_code}: {self.error_message}",
+                code=_known_code(self.error_code),
+                details=self.error_details,
+            )
+
+
+def _known_code(code: str | None) -> ErrorCode:
+    try:
+        return ErrorCode(code or "")
+    except ValueError:  # written by a newer version
+        return ErrorCode.INTERNAL

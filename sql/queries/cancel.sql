@@ -1,0 +1,1 @@
+SELECT llmreq_cancel(%(id)s) AS status

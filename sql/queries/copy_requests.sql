@@ -1,0 +1,1 @@
+COPY llm_requests ({columns}) FROM STDIN

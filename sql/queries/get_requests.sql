@@ -1,0 +1,1 @@
+SELECT * FROM llm_requests WHERE id = ANY(%(ids)s)

@@ -1,0 +1,1 @@
+SELECT llmreq_retry(%(id)s) AS status

@@ -1,0 +1,1 @@
+SELECT id, status FROM llm_requests WHERE id = ANY(%(ids)s)
