@@ -42,3 +42,16 @@ DEFAULT_MAX_OUTPUT_TOKENS = 4096
 
 LARGEST_OUTPUT_TOKENS = 64_000
 """A truncated answer is retried with a doubled cap, never above this."""
+
+# --- the database -------------------------------------------------------------------------------------------
+DATABASE_CONNECT_SECONDS = 5
+"""Postgres must accept a connection by then; a worker that waits longer only delays its own back-off."""
+
+DATABASE_START_SECONDS = 60.0
+"""The embedded server must answer by then: 1 s as a rule, longer only when a crash left much to replay."""
+
+DATABASE_STOP_SECONDS = 30.0
+"""A fast shutdown ends by then: it rolls back and writes one checkpoint."""
+
+SERVER_LOG_BYTES = 10 * 1024 * 1024
+"""The embedded server's log past this is set aside at the next start; one older log is kept."""
