@@ -47,10 +47,10 @@ NUMBERS: Mapping[str, Bounds] = {
 class Settings:
     """One process's settings; made by `load_settings`, or directly in tests.
 
-    `database_url`: None means the embedded Postgres. `poll_ms`: how often a worker looks for work;
-    `batch_size`: rows per claim; `concurrency`: calls in flight per process. A worker beats every `heartbeat_seconds` and
-    is taken for dead after `lease_seconds` without. `flush_ms`: how long finished calls are gathered into
-    one settlement. `drain_seconds`: how long a stopping worker waits for its calls.
+    `database_url`: None means the embedded Postgres. `poll_ms`: how often a worker looks for work.
+    `batch_size`: rows per claim. `concurrency`: calls in flight per process. A worker beats every
+    `heartbeat_seconds` and is taken for dead after `lease_seconds` without. `flush_ms`: how long finished
+    calls are gathered into one settlement. `drain_seconds`: how long a stopping worker waits for its calls.
     """
 
     database_url: str | None = field(default=None, repr=False)

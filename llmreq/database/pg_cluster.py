@@ -127,7 +127,7 @@ class Cluster:
         part.rename(self.data)
 
     def launch(self, alive: int) -> None:
-        """Start the postmaster, to which the lock `alive` passes on; it does not accept connections yet.
+        """Start the postmaster, to which the lock `alive` passes on; it does not answer yet.
 
         It gets a session of its own: neither Ctrl-C nor the end of the starter reaches it.
         """
