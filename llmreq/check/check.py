@@ -1,4 +1,4 @@
-"""Is this the answer that was asked for? Parse, then schema; every fault a record, never an exception (design 3.3)."""
+"""Is this the answer that was asked for? Parse, then schema; every fault is a record (design 3.3)."""
 
 from __future__ import annotations
 
@@ -22,9 +22,10 @@ _NUL = "\\u0000"
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """The verdict: good when `code` is None. `is_json` tells a decoded `null` from prose, whose `parsed` is None too.
+    """The verdict: good when `code` is None.
 
-    `errors` and `repairs` are the records for `validation_errors` and the ledger; all of it can be stored as jsonb.
+    `is_json` tells a decoded `null` from prose, whose `parsed` is None too. `errors` and `repairs` are the
+    records for `validation_errors` and the ledger; all of it can be stored as jsonb.
     """
 
     parsed: Any = None
@@ -37,7 +38,8 @@ class Checked:
 def check_text(text: str, *, schema: CompiledSchema | None = None, allow_text: bool = False) -> Checked:
     """Check an answer's text. Never raises.
 
-    Without a schema, and with one and `allow_text`, prose is a good answer; what starts with `{` or `[` must be JSON.
+    Without a schema, and with one and `allow_text`, prose is a good answer; what starts with `{` or `[` must
+    be JSON. U+0000 in a decoded value becomes U+FFFD, with a record in `repairs`.
     """
     if schema is None or allow_text:
         bare = _bare(text, fence_must_decode=schema is None)
@@ -64,12 +66,19 @@ def check_tool_calls(
 ) -> Checked:
     """Check each call's name and parameters. Never raises.
 
-    `parsed` is `{"tool_calls": [{"id","tool_name","params"}], "final_response": text, decoded JSON or null}`; the
-    final text beside tool calls is commentary: it is decoded when it is JSON and never fails the answer.
+    `parsed` is `{"tool_calls": [{"id","tool_name","params"}], "final_response": text, decoded JSON or null}`;
+    the final text beside tool calls is commentary: it is decoded when it is JSON and never fails the answer.
     """
+    # Cleaned first: what is checked is what will be stored, and a lone surrogate cannot stop the validator.
+    answer, record = _stored(
+        {
+            "tool_calls": [{"id": c.id, "tool_name": c.tool_name, "params": c.params} for c in tool_calls],
+            "final_response": None,
+        }
+    )
     errors: list[dict[str, Any]] = []
-    for index, call in enumerate(tool_calls):
-        errors.extend(_call_errors(call, tools, f"tool_calls[{index}]"))
+    for index, (call, clean) in enumerate(zip(tool_calls, answer["tool_calls"], strict=True)):
+        errors.extend(_call_errors(call, clean["params"], tools, f"tool_calls[{index}]"))
         if len(errors) > MAX_VALIDATION_ERRORS:
             errors = errors[:MAX_VALIDATION_ERRORS]
             errors.append(_error("$", "more errors are not listed", "too_many_errors"))
@@ -77,16 +86,16 @@ def check_tool_calls(
     if errors:
         malformed = any(error["type"] == "json_decode_error" for error in errors)
         code = ErrorCode.MALFORMED_JSON if malformed else ErrorCode.SCHEMA_MISMATCH
-        return Checked(None, False, tuple(errors), (), code)
-    final = check_text(final_text) if final_text is not None else Checked()
-    answer = {
-        "tool_calls": [
-            {"id": call.id, "tool_name": call.tool_name, "params": call.params} for call in tool_calls
-        ],
-        "final_response": final.parsed if final.is_json else final_text,
-    }
-    parsed, record = _stored(answer)
-    return Checked(parsed, True, (), (*final.repairs, *record))
+        return Checked(None, False, tuple(errors), record, code)
+    final, final_record = _final_response(final_text)
+    return Checked({**answer, "final_response": final}, True, (), (*record, *final_record))
+
+
+def _final_response(text: str | None) -> tuple[Any, tuple[dict[str, Any], ...]]:
+    if text is None:
+        return None, ()
+    checked = check_text(text)
+    return (checked.parsed, checked.repairs) if checked.is_json else _stored(text)
 
 
 def _bare(text: str, *, fence_must_decode: bool) -> str:
@@ -109,15 +118,15 @@ def _stored(value: Any) -> tuple[Any, tuple[dict[str, Any], ...]]:
     return parsed, ({"type": "unstorable_characters", "replaced_in": changed},) if changed else ()
 
 
-def _call_errors(call: ToolCall, tools: ToolSchemas, where: str) -> list[dict[str, Any]]:
+def _call_errors(call: ToolCall, params: Any, tools: ToolSchemas, where: str) -> list[dict[str, Any]]:
     schema = tools.by_name.get(call.tool_name)
     if schema is None:
         name = clip(call.tool_name, MAX_NAME_CHARS)
         known = clip(", ".join(tools.by_name), 200) or "none was offered"
         return [_error(f"{where}.tool_name", f"'{name}' is no offered tool; must be one of: {known}", "enum")]
-    if call.params is None:
+    if params is None:
         return [_unreadable(call.raw or "", f"{where}.params")]
-    return schema_errors(schema, call.params, chars=_size(call.params), prefix=f"{where}.params")
+    return schema_errors(schema, params, chars=_size(params), prefix=f"{where}.params")
 
 
 def _unreadable(raw: str, field: str) -> dict[str, Any]:
@@ -131,7 +140,7 @@ def _size(params: Any) -> int:
     try:
         return len(json.dumps(params))
     except (ValueError, TypeError, RecursionError):
-        return 1 << 30  # then the search for errors stays at the outer levels
+        return 1 << 30  # then the search for errors stays near the root
 
 
 def _error(field: str, message: str, rule: str) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Strict JSON from a model's text, with the place of the first mistake; and values made fit for `jsonb`.
 
-Strict means: no NaN or Infinity, no lone surrogates, bounded nesting, integers of any size kept exactly.
+Strict means: no NaN or Infinity, no lone surrogates, bounded nesting, integers kept exactly (up to 10^308).
 Duplicate keys are tolerated: the last one wins, as in `jsonb`.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from llmreq.limits import MAX_JSON_DEPTH, MAX_NUMBER_DIGITS, RESPONSE_PREVIEW_CHARS
+from llmreq.limits import MAX_JSON_DEPTH, RESPONSE_PREVIEW_CHARS
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
@@ -26,13 +26,13 @@ REPLACEMENT = "\ufffd"
 
 @dataclass(frozen=True, slots=True)
 class Decoded:
-    """A decoded value, or the one `json_decode_error` record that says why there is none (`value` is then None)."""
+    """A decoded value; or None and the one `json_decode_error` record that says why."""
 
     value: Any
     error: dict[str, Any] | None = None
 
 
-class _Refusal(ValueError):
+class _RefusedError(ValueError):
     """Why a text that the fast parser took, or could not place, is refused; `position` in characters."""
 
     def __init__(self, message: str, position: int) -> None:
@@ -43,13 +43,13 @@ class _Refusal(ValueError):
 def decode(text: str, *, whole: str | None = None, offset: int = 0) -> Decoded:
     """Decode one JSON value.
 
-    `whole` and `offset` say that `text` was cut out of a longer answer: places and the preview then refer to that.
+    `whole` and `offset` say that `text` was cut out of a longer answer: place and preview then refer to it.
     """
     try:
         return Decoded(_load(text))
     except orjson.JSONDecodeError as error:
         message, position = error.msg, error.pos
-    except _Refusal as refusal:
+    except _RefusedError as refusal:
         message, position = str(refusal), refusal.position
     return Decoded(None, decode_error(message, text if whole is None else whole, position + offset))
 
@@ -71,7 +71,7 @@ def _load(text: str) -> Any:
     try:
         encoded = text.encode()
     except UnicodeEncodeError as error:
-        raise _Refusal("lone surrogate in the text", error.start) from None
+        raise _RefusedError("lone surrogate in the text", error.start) from None
     value = orjson.loads(text)
     if text.count("[") + text.count("{") > MAX_JSON_DEPTH and _is_deep(value):
         _refuse_depth(text)
@@ -85,14 +85,13 @@ def _load(text: str) -> Any:
 def _load_exactly(text: str) -> Any:
     try:
         return json.loads(text)
-    except (ValueError, RecursionError):
-        place = re.search(rf"[0-9]{{{MAX_NUMBER_DIGITS + 1}}}", text)
-        raise _Refusal("number has too many digits", place.start() if place else 0) from None
+    except RecursionError:  # the caller's own stack left less than MAX_JSON_DEPTH
+        raise _RefusedError("nested too deep to keep its large integers exact", 0) from None
 
 
 def _is_deep(value: Any) -> bool:
     level = [value]
-    for _ in range(MAX_JSON_DEPTH + 1):
+    for _ in range(MAX_JSON_DEPTH):
         level = [
             inner
             for outer in level
@@ -111,13 +110,13 @@ def _refuse_depth(text: str) -> None:
         if (mark := token.group()) in "[{":
             depth += 1
             if depth > MAX_JSON_DEPTH:
-                raise _Refusal(f"nested deeper than {MAX_JSON_DEPTH} levels", token.start())
+                raise _RefusedError(f"nested deeper than {MAX_JSON_DEPTH} levels", token.start())
         elif mark in "]}":
             depth -= 1
 
 
 def storable_text(text: str) -> tuple[str, bool]:
-    """The text with U+0000 and lone surrogates as U+FFFD, which Postgres can store; and whether it changed."""
+    """The text with U+0000 and lone surrogates as U+FFFD, which Postgres stores; and whether it changed."""
     clean = _UNSTORABLE.sub(REPLACEMENT, text)
     return clean, clean != text
 
@@ -125,7 +124,7 @@ def storable_text(text: str) -> tuple[str, bool]:
 def storable_json(value: Any) -> tuple[Any, int]:
     """The value with every string and key made storable (see `storable_text`); and how many were changed.
 
-    Nothing is dropped: a key that would collide with another gets one more U+FFFD. The argument is not changed.
+    Nothing is dropped: a key that would collide with another gets one more U+FFFD. The argument is kept.
     """
     root = [value]
     changed = 0

@@ -1,14 +1,14 @@
 """Which parts of a value break which rules of a schema, lazily and within bounds.
 
 The Rust validator's own error list is built whole – for a million wrong items 12 s and 1.4 GB – and grows
-exponentially with nested `anyOf`. So it gives verdicts only: the search walks down from one failing subschema to
-the failing ones below it, and asks it for errors of one level at a time.
+exponentially with nested `anyOf`. So it gives verdicts only: the search walks down from one failing subschema
+to the failing ones below it, and asks it for errors of one level at a time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
 
@@ -18,7 +18,7 @@ from llmreq.check import messages
 from llmreq.check.messages import Path
 from llmreq.check.references import escape
 from llmreq.check.schemas import CompiledSchema
-from llmreq.limits import VALIDATION_ERRORS_COUNTED
+from llmreq.limits import LARGE_VALUE_SIZE, VALIDATION_ERRORS_COUNTED
 
 # What an outline keeps as it stands: rules that look at one value without any other subschema.
 _PLAIN = (
@@ -40,7 +40,7 @@ _COMPARES_CONTENT = frozenset({"enum", "const", "uniqueItems"})
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One broken rule. `path` leads to the value, or to the missing or surplus property; `rule` is the keyword."""
+    """One broken rule, by keyword. `path` leads to the value, or to the missing or surplus property."""
 
     path: Path
     rule: str
@@ -50,17 +50,22 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """A subschema (by pointer) that the value at a path is known to break."""
+    """A subschema (by pointer) that the value at a path is known to break.
+
+    `rereads` counts the steps down to here whose value was still large: each was judged as a whole again.
+    """
 
     pointer: str
     value: Any
     path: Path
+    rereads: int = 0
 
 
-def explain(compiled: CompiledSchema, value: Any, *, levels: int) -> Iterator[Finding]:
-    """The rules that a value, already judged invalid, breaks; below `levels` the outer value is reported as a whole.
+def explain(compiled: CompiledSchema, value: Any, *, rereads: int) -> Iterator[Finding]:
+    """The rules that a value, already judged invalid, breaks.
 
-    Always finds at least one. Stops at `VALIDATION_ERRORS_COUNTED` per level of the value.
+    Always finds at least one; a large value that takes more than `rereads` steps to reach is reported as a
+    whole. At most `VALIDATION_ERRORS_COUNTED` failing parts of one value are followed.
     """
     pending = [_Place("", value, ())]
     while pending:
@@ -71,7 +76,7 @@ def explain(compiled: CompiledSchema, value: Any, *, levels: int) -> Iterator[Fi
                 place.path, "false_schema", messages.message_for("false_schema", None), place.pointer
             )
             continue
-        if not isinstance(schema, dict) or len(place.path) >= levels:
+        if not isinstance(schema, dict) or place.rereads > rereads:
             yield _whole(place, schema)
             continue
         hidden = "$ref" in schema and not compiled.siblings_count
@@ -84,11 +89,23 @@ def explain(compiled: CompiledSchema, value: Any, *, levels: int) -> Iterator[Fi
 
 
 def _whole(place: _Place, schema: Any) -> Finding:
-    """What is left to say when no single rule can be named: an `unevaluated…` one, or one of a dynamic reference."""
+    """What is left when no other rule can be named: an `unevaluated…` one, or one of a dynamic reference."""
     for rule in ("unevaluatedProperties", "unevaluatedItems"):
         if isinstance(schema, dict) and rule in schema:
             return Finding(place.path, rule, messages.message_for(rule, None), f"{place.pointer}/{rule}")
     return Finding(place.path, "schema", "must match its schema", place.pointer)
+
+
+def _is_large(value: Any) -> bool:
+    """Whether judging the value again is worth counting; looks no further than it takes to tell."""
+    size, pending = 0, [value]
+    while pending and size <= LARGE_VALUE_SIZE:
+        inner = pending.pop()
+        if isinstance(inner, dict | list | str):
+            size += len(inner)
+        if isinstance(inner, dict | list) and size <= LARGE_VALUE_SIZE:
+            pending.extend(inner.values() if isinstance(inner, dict) else inner)
+    return size > LARGE_VALUE_SIZE
 
 
 # --- errors of this value itself ----------------------------------------------------------------------------
@@ -107,8 +124,10 @@ def _own_errors(compiled: CompiledSchema, place: _Place, schema: dict[str, Any])
     for error in islice(validator.iter_errors(value), VALIDATION_ERRORS_COUNTED):
         yield from _findings(place, schema, error)
     yield from _combinations(compiled, place, schema)
-    if isinstance(place.value, list) and "contains" in schema:
-        yield from _contained(compiled, place, schema)
+    if isinstance(place.value, list):
+        yield from _surplus_items(place, schema)
+        if "contains" in schema:
+            yield from _contained(compiled, place, schema)
 
 
 def _flat(value: Any) -> Any:
@@ -156,6 +175,13 @@ def _combinations(compiled: CompiledSchema, place: _Place, schema: dict[str, Any
         yield Finding(place.path, "not", messages.message_for("not", None), f"{place.pointer}/not")
 
 
+def _surplus_items(place: _Place, schema: dict[str, Any]) -> Iterator[Finding]:
+    heads, rest = _item_rules(schema)
+    most = len(schema.get(heads, ()))
+    if schema.get(rest) is False and len(place.value) > most:
+        yield Finding(place.path, rest, messages.message_for("maxItems", most), f"{place.pointer}/{rest}")
+
+
 def _contained(compiled: CompiledSchema, place: _Place, schema: dict[str, Any]) -> Iterator[Finding]:
     matching = sum(compiled.holds(f"{place.pointer}/contains", item) for item in place.value)
     least, most = schema.get("minContains", 1), schema.get("maxContains")
@@ -175,7 +201,7 @@ def _contained(compiled: CompiledSchema, place: _Place, schema: dict[str, Any]) 
 def _failing(compiled: CompiledSchema, place: _Place, schema: dict[str, Any]) -> Iterator[_Place]:
     for candidate in _candidates(compiled, place, schema):
         if not compiled.holds(candidate.pointer, candidate.value):
-            yield candidate
+            yield replace(candidate, rereads=place.rereads + _is_large(candidate.value))
 
 
 def _candidates(compiled: CompiledSchema, place: _Place, schema: dict[str, Any]) -> Iterator[_Place]:
@@ -194,7 +220,7 @@ def _candidates(compiled: CompiledSchema, place: _Place, schema: dict[str, Any])
     if isinstance(value, dict):
         yield from _of_object(compiled, place, schema)
     elif isinstance(value, list):
-        yield from _of_array(compiled, place, schema)
+        yield from _of_array(place, schema)
 
 
 def _of_object(compiled: CompiledSchema, place: _Place, schema: dict[str, Any]) -> Iterator[_Place]:
@@ -219,13 +245,19 @@ def _of_object(compiled: CompiledSchema, place: _Place, schema: dict[str, Any]) 
             yield _Place(f"{pointer}/propertyNames", name, (*path, name))
 
 
-def _of_array(compiled: CompiledSchema, place: _Place, schema: dict[str, Any]) -> Iterator[_Place]:
-    pointer, value, path = place.pointer, place.value, place.path
-    items = schema.get("items")
-    heads, rest = ("items", "additionalItems") if isinstance(items, list) else ("prefixItems", "items")
-    first = schema.get(heads, [])
-    for index, inner in enumerate(value):
-        if index < len(first):
+def _of_array(place: _Place, schema: dict[str, Any]) -> Iterator[_Place]:
+    pointer, path = place.pointer, place.path
+    heads, rest = _item_rules(schema)
+    first = len(schema.get(heads, ()))
+    for index, inner in enumerate(place.value):
+        if index < first:
             yield _Place(f"{pointer}/{heads}/{index}", inner, (*path, index))
+        elif schema.get(rest) is False:  # one error of the array, not one for each surplus item
+            return
         elif rest in schema:
             yield _Place(f"{pointer}/{rest}", inner, (*path, index))
+
+
+def _item_rules(schema: dict[str, Any]) -> tuple[str, str]:
+    """The rule for the first items and the one for the rest: their names changed with 2020-12."""
+    return ("items", "additionalItems") if isinstance(schema.get("items"), list) else ("prefixItems", "items")

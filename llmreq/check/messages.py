@@ -68,7 +68,7 @@ def additional(name: str) -> str:
 
 
 def field_of(path: Path, prefix: str = "") -> str:
-    """The JSON path people read: `tool_calls[0].params`, `$` for the root, `["odd name"]` where a dot would mislead."""
+    """The path people read: `tool_calls[0].params`, `$` for the root, `["odd name"]` where dots mislead."""
     parts = [prefix]
     for step in path:
         if isinstance(step, int):

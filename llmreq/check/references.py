@@ -1,6 +1,6 @@
 """Where a schema's references lead: only inside the schema itself, and never round in a circle.
 
-A schema is read as a graph of its subschemas, named by JSON pointer (`""` is the root). Nothing is ever fetched.
+A schema is read as a graph of its subschemas, named by JSON pointer (`""` is the root). Nothing is fetched.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from llmreq.limits import MAX_SCHEMA_EXPANSION
 ROOT_URI = "http://schema.invalid/root"
 """The base of a schema without `$id` (RFC 2606: this host can never exist)."""
 
-# Keywords whose value is a schema, a list of schemas or a map of schemas; "here" ones look at the same value as
-# their parent, so a circle through them alone would never end.
+# Keywords whose value is a schema, a list of schemas or a map of schemas; "here" ones look at the same value
+# as their parent, so a circle through them alone would never end.
 _ONE_HERE = frozenset({"not", "if", "then", "else"})
 _LIST_HERE = frozenset({"allOf", "anyOf", "oneOf"})
 _MAP_HERE = frozenset({"dependentSchemas", "dependencies"})
@@ -56,10 +56,10 @@ class SchemaGraph:
 
 
 def read_references(schema: dict[str, Any] | bool, *, siblings_count: bool) -> SchemaGraph:
-    """The graph of a schema; `siblings_count` is False for draft-07, where `$ref` hides what stands beside it.
+    """The graph of a schema; `siblings_count` is False for draft-07, where `$ref` hides its siblings.
 
-    Raises InvalidSchemaError for a reference that leaves the schema, one that leads nowhere, endless recursion, and
-    a schema that would expand to more than `MAX_SCHEMA_EXPANSION` subschemas.
+    Raises InvalidSchemaError for a reference that leaves the schema or leads nowhere, for endless recursion,
+    and for a schema that would expand to more than `MAX_SCHEMA_EXPANSION` subschemas.
     """
     graph = SchemaGraph(resources={ROOT_URI: ""})
     _walk(graph, "", schema, ROOT_URI, siblings_count)
@@ -114,7 +114,7 @@ def _names(graph: SchemaGraph, pointer: str, schema: Mapping[str, Any], base: st
 
 
 def _children(pointer: str, schema: Mapping[str, Any]) -> Iterator[tuple[str | None, str, Any]]:
-    """(edge, pointer, subschema) of every direct subschema; edge None for definitions, which only `$ref` reaches."""
+    """(edge, pointer, subschema) of direct subschemas; edge None for definitions: only `$ref` leads there."""
     for keyword, value in schema.items():
         here = keyword in _ONE_HERE or keyword in _LIST_HERE or keyword in _MAP_HERE
         edge = None if keyword in _MAP_APART else "here" if here else "inside"
@@ -136,7 +136,7 @@ def _follow(graph: SchemaGraph, root: Any, pointer: str, siblings_count: bool) -
         reference = schema.get(keyword)
         if not isinstance(reference, str):
             continue
-        target = _resolve(graph, root, graph.bases[pointer], reference)
+        target = _resolve(graph, graph.bases[pointer], reference)
         if target is None:
             _refuse(
                 pointer,
@@ -152,7 +152,7 @@ def _follow(graph: SchemaGraph, root: Any, pointer: str, siblings_count: bool) -
             graph.targets[pointer] = target
 
 
-def _resolve(graph: SchemaGraph, root: Any, base: str, reference: str) -> str | None:
+def _resolve(graph: SchemaGraph, base: str, reference: str) -> str | None:
     """The pointer a reference leads to; None when it leaves the document. There may be no schema at it."""
     whole = base + reference if reference.startswith("#") else urljoin(base, reference)
     uri, fragment = urldefrag(whole)
@@ -196,7 +196,7 @@ def _refuse_circles(graph: SchemaGraph) -> None:
 
 
 def _refuse_expansion(graph: SchemaGraph) -> None:
-    """Count subschemas with every reference written out: a chain of doubled ones costs 2^n checks for one value.
+    """Count subschemas with every reference written out: a chain of doubled ones costs 2^n checks of a value.
 
     A reference back into what is being written out counts once: the validator remembers those per value.
     """
@@ -213,8 +213,8 @@ def _refuse_expansion(graph: SchemaGraph) -> None:
             pending.extend((child, False) for child in below if child not in sizes)
     if sizes[""] > MAX_SCHEMA_EXPANSION:
         raise InvalidSchemaError(
-            f"the schema expands to more than {MAX_SCHEMA_EXPANSION:,} subschemas when its references are written"
-            " out; use fewer nested references",
+            f"the schema expands to more than {MAX_SCHEMA_EXPANSION:,} subschemas when its references are"
+            " written out; use fewer nested references",
             details={"limit": MAX_SCHEMA_EXPANSION},
         )
 

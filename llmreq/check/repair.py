@@ -1,6 +1,6 @@
 """Peel what models wrap around JSON – a Markdown fence, a BOM, a sentence – and record every peel.
 
-Nothing is dropped or invented: what is peeled is never JSON, and two values in one answer are not chosen between.
+Nothing is dropped or invented: what is peeled is never JSON, and between two values nobody chooses.
 Time is linear in the text: at most `MAX_PEEL_STARTS` brackets are tried.
 """
 
@@ -18,7 +18,7 @@ BOM = "\ufeff"
 _SPACE = " \t\r\n"  # what JSON itself allows around a value; anything else peeled is recorded
 _FENCE_OPEN = re.compile(r"```[A-Za-z0-9_+.-]*[ \t]*(?:\r?\n|(?=[\[{]))")
 _BRACKET = re.compile(r"[\[{]")
-# "[1]"-like notes and "{name}"-like placeholders of prose: nothing in them that an object or a list would be built of.
+# "[sic]"-like notes and "{name}"-like placeholders: nothing in them that an object or a list is built of.
 _PROSE_BRACKETS = re.compile(r"""\[[^\[\]{}"]{0,200}\]|\{[^\[\]{}":]{0,200}\}""")
 _READER = json.JSONDecoder()
 
@@ -35,7 +35,7 @@ class Peeled:
 def peel(text: str) -> Peeled:
     """The one JSON value of an answer without its wrapping, or the answer as it was.
 
-    A text that is JSON already comes back unchanged. Fence first, then prose around exactly one object or array.
+    A text that is JSON already comes back unchanged. Fence first, then prose around exactly one container.
     """
     if decode(text).error is None:
         return Peeled(text)
@@ -46,7 +46,7 @@ def peel(text: str) -> Peeled:
 
 
 def peel_fence(text: str) -> Peeled:
-    """Without BOM, white space and one Markdown fence around the whole; the fence only if it holds JSON-like text."""
+    """Without BOM, white space and a fence around the whole; the fence only if it holds JSON-like text."""
     bare = _peel_bom(text)
     opening = _FENCE_OPEN.match(bare.text)
     if opening is None or not bare.text.endswith("```") or len(bare.text) < opening.end() + 3:

@@ -1,6 +1,7 @@
 """JSON Schemas compiled once and kept: refused here, before any money is spent, when they are no use.
 
-Dialects: 2020-12 (the default), 2019-09 and draft-07 by `$schema`. `format` is an annotation, as the standard has it.
+Dialects: 2020-12 (the default), 2019-09 and draft-07 by `$schema`. `format` is an annotation, as the
+standard has it.
 A verdict is the Rust validator's; `explain.py` finds the errors behind a negative one.
 """
 
@@ -42,7 +43,10 @@ _DIALECTS: dict[str, tuple[type[jsonschema_rs.Validator], int]] = {
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CompiledSchema:
-    """A usable schema. `key` is its hash; `pattern_chars` is how much text its `pattern`s may be matched against."""
+    """A usable schema.
+
+    `key` is its hash; `pattern_chars` is how much text its `pattern`s may be matched against.
+    """
 
     key: str
     schema: dict[str, Any] | bool
@@ -51,6 +55,7 @@ class CompiledSchema:
     _validator: jsonschema_rs.Validator = field(repr=False)
     _dialect: tuple[type[jsonschema_rs.Validator], int] = field(repr=False)
     _patterns: Patterns = field(repr=False)
+    _registry: list[jsonschema_rs.Registry] = field(default_factory=list, repr=False)
     _parts: dict[str, jsonschema_rs.Validator] = field(default_factory=dict, repr=False)
     _outlines: dict[str, jsonschema_rs.Validator] = field(default_factory=dict, repr=False)
 
@@ -64,7 +69,7 @@ class CompiledSchema:
         return self._dialect[1] != jsonschema_rs.Draft7
 
     def holds(self, pointer: str, value: Any) -> bool:
-        """Whether the value meets one subschema; True when that part cannot stand alone (its parent then fails)."""
+        """Whether the value meets one subschema; True when that cannot stand alone (the parent fails)."""
         try:
             return self._part(pointer).is_valid(value)
         except (ValueError, jsonschema_rs.ReferencingError):
@@ -79,10 +84,13 @@ class CompiledSchema:
         if not pointer:
             return self._validator
         if (known := self._parts.get(pointer)) is None:
-            uri = f"{ROOT_URI}#{quote(pointer, safe='/~$')}"
+            base = self.graph.bases[pointer]
+            inner = pointer.removeprefix(self.graph.resources[base])
+            uri = f"{base}#{quote(inner, safe='/~$')}"
             kind, draft = self._dialect
-            registry = jsonschema_rs.Registry([(ROOT_URI, self.schema)], draft=draft)
-            known = self._parts[pointer] = _build(kind, {"$ref": uri}, self._patterns, registry)
+            if not self._registry:  # a copy of the schema: only made for a schema that an answer has failed
+                self._registry.append(jsonschema_rs.Registry([(ROOT_URI, self.schema)], draft=draft))
+            known = self._parts[pointer] = _build(kind, {"$ref": uri}, self._patterns, self._registry[0])
         return known
 
     def outline(self, pointer: str, schema: dict[str, Any]) -> jsonschema_rs.Validator:
@@ -116,8 +124,8 @@ _lock = Lock()
 def compile_schema(schema: object) -> CompiledSchema:
     """The compiled form of a JSON Schema, from memory when the same schema was compiled lately. Thread-safe.
 
-    Raises InvalidSchemaError (one line, with details) when it is no schema, too large, refers outside itself or
-    round in a circle, or has a `pattern` that is no regular expression.
+    Raises InvalidSchemaError (one line, with details) when it is no schema, too large, refers outside itself
+    or round in a circle, or has a `pattern` that is no regular expression.
     """
     canonical = _canonical(schema)
     key = hashlib.blake2b(canonical, digest_size=16).hexdigest()
@@ -181,7 +189,7 @@ def _compile(key: str, schema: Any) -> CompiledSchema:
         try:
             validator = _build(dialect[0], schema, patterns, None)
         except (ValueError, jsonschema_rs.ReferencingError):
-            continue  # a pattern too large for this tier or with look-around, or another fault: the last try tells
+            continue  # a pattern too large or with look-around, or another fault: the last try tells
         return CompiledSchema(key, schema, graph, chars, validator, dialect, patterns)
     patterns = jsonschema_rs.FancyRegexOptions(
         backtrack_limit=BACKTRACKING_STEPS,

@@ -18,10 +18,10 @@ class ToolSchemas:
 
 
 def compile_tools(tools: object) -> ToolSchemas:
-    """Compile `[{"name","description","parameters"}]`; OpenAI's nested and Anthropic's `input_schema` forms too.
+    """Compile `[{"name","description","parameters"}]`; OpenAI's and Anthropic's forms too.
 
-    None means no tools; a tool without a schema takes any object. Raises InvalidRequestError for a wrong shape or a
-    name given twice, InvalidSchemaError for a bad parameter schema.
+    None means no tools; a tool without a schema takes any object. Raises InvalidRequestError for a wrong
+    shape or a name given twice, InvalidSchemaError for a bad parameter schema.
     """
     if tools is None:
         return ToolSchemas()

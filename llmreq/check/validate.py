@@ -8,16 +8,22 @@ from typing import Any
 from llmreq.check.explain import Finding, explain
 from llmreq.check.messages import Path, field_of
 from llmreq.check.schemas import CompiledSchema
-from llmreq.limits import EXPLAIN_CHARS, MAX_ANSWER_BYTES, MAX_VALIDATION_ERRORS, VALIDATION_ERRORS_COUNTED
+from llmreq.limits import (
+    EXPLAIN_CHARS,
+    MAX_ANSWER_BYTES,
+    MAX_VALIDATION_ERRORS,
+    MIN_EXPLAIN_REREADS,
+    VALIDATION_ERRORS_COUNTED,
+)
 
 
 def schema_errors(
     compiled: CompiledSchema, value: Any, *, chars: int, prefix: str = ""
 ) -> list[dict[str, Any]]:
-    """Every `schema_error` of a value, sorted by path, none when it is valid; `chars` is the size of its text.
+    """Every `schema_error` of a value, sorted by path; none when it is valid. `chars`: the size of its text.
 
-    Past `MAX_VALIDATION_ERRORS` a last record counts the rest. `field` of a missing or surplus property is the path
-    of that property, not of its parent.
+    Past `MAX_VALIDATION_ERRORS` a last record counts the rest. `field` of a missing or surplus property is
+    the path of that property, not of its parent.
     """
     if compiled.pattern_chars < MAX_ANSWER_BYTES and _text_exceeds(value, compiled.pattern_chars):
         message = (
@@ -29,8 +35,8 @@ def schema_errors(
             return []
     except (ValueError, TypeError):  # a lone surrogate: only values that `decode` did not make have one
         return [_record(prefix, (), "schema", "holds text that is no Unicode", "")]
-    levels = max(4, EXPLAIN_CHARS // max(chars, 1))
-    findings = list(islice(explain(compiled, value, levels=levels), VALIDATION_ERRORS_COUNTED))
+    rereads = max(MIN_EXPLAIN_REREADS, EXPLAIN_CHARS // max(chars, 1))
+    findings = list(islice(explain(compiled, value, rereads=rereads), VALIDATION_ERRORS_COUNTED))
     return _records(_distinct(findings), prefix)
 
 
