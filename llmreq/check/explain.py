@@ -70,7 +70,7 @@ def explain(compiled: CompiledSchema, value: Any, *, rereads: int) -> Iterator[F
     pending = [_Place("", value, ())]
     while pending:
         place = pending.pop()
-        schema = compiled.graph.nodes.get(place.pointer)
+        schema = compiled.subschema(place.pointer)
         if schema is False:
             yield Finding(
                 place.path, "false_schema", messages.message_for("false_schema", None), place.pointer

@@ -46,7 +46,7 @@ _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 class SchemaGraph:
     """The subschemas of one schema. `targets[pointer]` is where that subschema's `$ref` leads."""
 
-    nodes: dict[str, Any] = field(default_factory=dict)
+    nodes: dict[str, dict[str, Any] | bool] = field(default_factory=dict)
     targets: dict[str, str] = field(default_factory=dict)
     here: dict[str, list[str]] = field(default_factory=dict)
     inside: dict[str, list[str]] = field(default_factory=dict)

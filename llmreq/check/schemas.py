@@ -39,6 +39,16 @@ _DIALECTS: dict[str, tuple[type[jsonschema_rs.Validator], int]] = {
     ),
     "http://json-schema.org/draft-07/schema": (jsonschema_rs.Draft7Validator, jsonschema_rs.Draft7),
 }
+_UNKNOWN_RULES: dict[int, frozenset[str]] = {
+    jsonschema_rs.Draft202012: frozenset(),
+    jsonschema_rs.Draft201909: frozenset({"prefixItems"}),
+    jsonschema_rs.Draft7: frozenset(
+        {
+            *("prefixItems", "dependentSchemas", "dependentRequired", "minContains", "maxContains"),
+            *("unevaluatedProperties", "unevaluatedItems"),
+        }
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +77,14 @@ class CompiledSchema:
     def siblings_count(self) -> bool:
         """Whether rules beside a `$ref` count; not in draft-07."""
         return self._dialect[1] != jsonschema_rs.Draft7
+
+    def subschema(self, pointer: str) -> dict[str, Any] | bool | None:
+        """The subschema at a pointer without the rules its dialect does not know; None when none is there."""
+        found = self.graph.nodes.get(pointer)
+        unknown = _UNKNOWN_RULES[self._dialect[1]]
+        if isinstance(found, dict) and not unknown.isdisjoint(found):
+            return {rule: value for rule, value in found.items() if rule not in unknown}
+        return found
 
     def holds(self, pointer: str, value: Any) -> bool:
         """Whether the value meets one subschema; True when that cannot stand alone (the parent fails)."""
