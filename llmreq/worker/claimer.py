@@ -1,0 +1,80 @@
+"""Claims what can be sent now, and no more: nothing is prefetched, so nothing waits in a worker that may die."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import psycopg
+import structlog
+
+from llmreq.worker import engine
+from llmreq.worker.caller import Caller
+from llmreq.worker.link import Link
+from llmreq.worker.loop import Loop
+from llmreq.worker.settler import Settler
+
+log = structlog.get_logger()
+
+UNSETTLED_FREE = 1000
+"""Reports that may wait for Postgres before each one takes a call's slot: the back-pressure of a database that is away."""
+
+
+@dataclass
+class Claimer:
+    """Polls every `poll_seconds`; at once again while the last batch was full and slots are free."""
+
+    link: Link
+    worker_id: Callable[[], int]
+    caller: Caller
+    settler: Settler
+    poll_seconds: float
+    batch_size: int
+    concurrency: int
+    idle: bool = False
+    _hungry: bool = False
+    _unpriced: set[str] = field(default_factory=set)
+
+    def __post_init__(self) -> None:
+        self._loop = Loop("claimer", self._turn)
+
+    def start(self) -> None:
+        self._loop.start()
+
+    async def stop(self) -> None:
+        await self._loop.stop()
+        await self.link.close()
+
+    def slot_freed(self) -> None:
+        """A call ended. While the queue is known to hold more, the poll need not be waited for."""
+        if self._hungry and self._free() >= min(self.batch_size, max(1, self.concurrency // 16)):
+            self._loop.wake()
+
+    def _free(self) -> int:
+        unsettled = max(0, self.settler.backlog - UNSETTLED_FREE)
+        return self.concurrency - self.caller.in_flight - unsettled
+
+    async def _turn(self) -> float:
+        wanted = min(self.batch_size, self._free())
+        if wanted <= 0:
+            return self.poll_seconds
+        try:
+            async with self.link.use() as connection:
+                claims = await engine.claim(connection, self.worker_id(), wanted)
+        except psycopg.Error as error:
+            if error.sqlstate != engine.FENCED:
+                raise
+            # The heart learns the same and comes back with a new identity; until then there is nothing to claim.
+            return self.poll_seconds
+        for claim in claims:
+            self._warn_unpriced(claim)
+            self.caller.start(claim)
+        self._hungry = len(claims) == wanted
+        self.idle = not claims
+        return 0.0 if self._hungry and self._free() > 0 else self.poll_seconds
+
+    def _warn_unpriced(self, claim: engine.Claim) -> None:
+        # Loud, but once a model: an unknown price is never booked as 0 (invariant 5).
+        if not claim.priced and claim.lane not in self._unpriced:
+            self._unpriced.add(claim.lane)
+            log.warning("unpriced", lane=claim.lane, hint="its cost will be NULL: add a row to llm_prices")

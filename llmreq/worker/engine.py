@@ -1,0 +1,148 @@
+"""The worker's side of the SQL protocol: each function here calls the SQL function of the same name and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+import psycopg
+from psycopg.rows import class_row, tuple_row
+
+FENCED = "LQ001"
+"""SQLSTATE of a claim by a worker whose lease has ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One claimed request: what `llmreq_claim` returns. `(id, claim_seq, claimed_at)` names the claim for ever."""
+
+    id: UUID
+    claim_seq: int
+    claimed_at: datetime
+    lane: str
+    provider: str
+    model: str
+    kind: str
+    task_type: str
+    tenant_id: str
+    attempt: int
+    max_attempts: int
+    timeout_seconds: int
+    max_output_tokens: int
+    priced: bool
+    allow_text: bool
+    messages: Any
+    content: str | None
+    response_schema: Any
+    tools: Any
+    tool_choice: Any
+    params: Any
+    last_response: str | None
+    last_errors: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """One row of what `llmreq_finish` returns. `status` is None when the request is gone."""
+
+    id: UUID
+    claim_seq: int
+    accepted: bool
+    status: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Left:
+    """What a draining worker still sees: `llmreq_left`."""
+
+    running: int
+    movable: int
+    later: int
+    stuck: int
+
+
+async def claim(connection: psycopg.AsyncConnection[Any], worker_id: int, limit: int) -> list[Claim]:
+    """Claim up to `limit` due requests. Raises psycopg.Error with sqlstate `FENCED` when the lease has ended."""
+    async with connection.cursor(row_factory=class_row(Claim)) as cursor:
+        await cursor.execute(_CLAIM, (worker_id, limit))
+        return await cursor.fetchall()
+
+
+async def finish(
+    connection: psycopg.AsyncConnection[Any], worker_id: int, outcomes: Sequence[bytes]
+) -> list[Settled]:
+    """Settle outcomes, each one JSON object as `llmreq_finish` takes them."""
+    async with connection.cursor(row_factory=class_row(Settled)) as cursor:
+        await cursor.execute(
+            "SELECT id, claim_seq, accepted, status FROM llmreq_finish(%s, %s::json)",
+            (worker_id, (b"[" + b",".join(outcomes) + b"]").decode()),
+        )
+        return await cursor.fetchall()
+
+
+async def housekeep(connection: psycopg.AsyncConnection[Any], name: str) -> int:
+    """One turn of `llmreq_<name>` with its own bounds: rescue, sweep_orphans, expire, explain_waiting, ensure_partitions."""
+    async with connection.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(_HOUSEKEEPING[name])
+        row = await cursor.fetchone()
+        return int(row[0]) if row else 0
+
+
+async def left(connection: psycopg.AsyncConnection[Any]) -> Left:
+    """What is still open in the whole queue."""
+    async with connection.cursor(row_factory=class_row(Left)) as cursor:
+        await cursor.execute("SELECT running, movable, later, stuck FROM llmreq_left()")
+        row = await cursor.fetchone()
+        assert row is not None  # an aggregate always has a row
+        return row
+
+
+def register(
+    connection: psycopg.Connection[Any],
+    *,
+    name: str,
+    version: str,
+    providers: Sequence[str],
+    unusable: dict[str, str],
+    concurrency: int,
+    lease_seconds: float,
+) -> int:
+    """Make this process's worker row; returns its id, which no other boot ever gets."""
+    row = connection.execute(
+        "SELECT llmreq_register(%s, %s, %s, %s::jsonb, %s, make_interval(secs => %s))",
+        (name, version, list(providers), orjson.dumps(unusable).decode(), concurrency, lease_seconds),
+    ).fetchone()
+    assert row is not None  # RETURNING always has a row
+    return int(row[0])
+
+
+def heartbeat(
+    connection: psycopg.Connection[Any], worker_id: int, in_flight: int, state: str
+) -> tuple[bool, list[UUID]]:
+    """Renew the lease; returns whether it stands, and the requests to cancel."""
+    row = connection.execute(
+        "SELECT alive, cancelled FROM llmreq_heartbeat(%s, %s, %s)", (worker_id, in_flight, state)
+    ).fetchone()
+    assert row is not None  # RETURN NEXT always gives a row
+    return bool(row[0]), list(row[1])
+
+
+def retire(connection: psycopg.Connection[Any], worker_id: int) -> bool:
+    """Take this worker's row away; False when requests of it are left to rescue."""
+    row = connection.execute("SELECT llmreq_retire(%s)", (worker_id,)).fetchone()
+    return bool(row and row[0])
+
+
+_CLAIM = f"SELECT {', '.join(field.name for field in fields(Claim))} FROM llmreq_claim(%s, %s)"  # noqa: S608
+
+_HOUSEKEEPING = {
+    "rescue": "SELECT llmreq_rescue()",
+    "sweep_orphans": "SELECT llmreq_sweep_orphans()",
+    "expire": "SELECT llmreq_expire()",
+    "explain_waiting": "SELECT llmreq_explain_waiting()",
+    "ensure_partitions": "SELECT llmreq_ensure_partitions()",
+}

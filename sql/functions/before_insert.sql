@@ -1,0 +1,109 @@
+-- The trigger before every INSERT into llm_requests, so that a plain INSERT in any language is a whole request.
+-- It sets the lane, the estimates and nothing that takes a lock (invariant 9). A row that can never be sent is accepted and
+-- ends failed at once with one clear line: one bad row of a COPY does not cost the producer the other 9,999.
+CREATE OR REPLACE FUNCTION llmreq_before_insert() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  v_problem text;
+  v_input text;
+BEGIN
+  -- Inserting twice is inserting once. Two sessions at the same instant: the unique index lets one through.
+  IF NEW.dedupe_key IS NOT NULL AND EXISTS (
+       SELECT FROM llm_requests r WHERE r.tenant_id = NEW.tenant_id AND r.dedupe_key = NEW.dedupe_key) THEN
+    RETURN NULL;
+  END IF;
+
+  NEW.id := coalesce(NEW.id, llmreq_uuid7());
+  IF NEW.status <> 'pending' THEN
+    RETURN NEW;  -- a restored dump or a parent that waits for its pages
+  END IF;
+  -- What only the worker's functions may say.
+  NEW.claim_seq := 0;
+  NEW.attempts := 0;
+  NEW.worker_id := NULL;
+  NEW.cost_usd := 0;
+
+  v_problem := llmreq_message_problem(NEW.messages, NEW.content);
+  IF v_problem IS NOT NULL THEN
+    NEW := llmreq_reject(NEW, 'invalid_request', v_problem);
+  ELSIF NEW.agent_name IS NOT NULL THEN
+    NEW := llmreq_reject(NEW, 'unknown_agent', format('no stored agent is named %L', NEW.agent_name));
+  ELSIF NEW.kind <> 'chat' THEN
+    NEW := llmreq_reject(NEW, 'invalid_request', format('kind %L is not served by this version: use chat', NEW.kind));
+  ELSE
+    NEW := llmreq_place(NEW);
+  END IF;
+
+  v_input := concat(NEW.messages::text, NEW.content, NEW.response_schema::text, NEW.tools::text);
+  NEW.input_bytes := octet_length(v_input);
+  NEW.estimated_tokens := coalesce(NEW.estimated_tokens,
+    llmreq_estimate_tokens(v_input) + llmreq_output_cap(NEW.params, NEW.output_cap));
+  RETURN NEW;
+END
+$$;
+
+-- llmreq_message_problem(messages, content) → text
+-- What is wrong with the question, in one line; NULL when nothing is.
+CREATE OR REPLACE FUNCTION llmreq_message_problem(p_messages jsonb, p_content text) RETURNS text
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+  m jsonb;
+  i bigint;
+  v_role text;
+BEGIN
+  IF p_messages IS NULL THEN
+    RETURN CASE WHEN coalesce(p_content, '') = '' THEN 'the request holds no question: set messages, or content' END;
+  ELSIF jsonb_typeof(p_messages) <> 'array' THEN
+    RETURN format('messages must be a list of {"role","content"}, not %s', jsonb_typeof(p_messages));
+  ELSIF jsonb_array_length(p_messages) = 0 THEN
+    RETURN 'messages is an empty list: give at least one {"role","content"}';
+  END IF;
+  FOR m, i IN SELECT e.value, e.ordinality - 1 FROM jsonb_array_elements(p_messages) WITH ORDINALITY e LOOP
+    IF jsonb_typeof(m) <> 'object' THEN
+      RETURN format('messages[%s] must be {"role","content"}, not %s', i, jsonb_typeof(m));
+    END IF;
+    v_role := m ->> 'role';
+    IF v_role IS NULL THEN
+      RETURN format('messages[%s] has no role: use system, developer, user, assistant or tool', i);
+    ELSIF v_role NOT IN ('system', 'developer', 'user', 'assistant', 'tool') THEN
+      RETURN format('messages[%s].role %L does not exist: use system, developer, user, assistant or tool', i, left(v_role, 40));
+    ELSIF coalesce(m -> 'content', 'null') = 'null' AND NOT (v_role = 'assistant' AND m ? 'tool_calls') THEN
+      RETURN format('messages[%s] has no content', i);
+    ELSIF m ? 'content' AND jsonb_typeof(m -> 'content') NOT IN ('string', 'array', 'null') THEN
+      RETURN format('messages[%s].content must be a text or a list of blocks, not %s', i, jsonb_typeof(m -> 'content'));
+    ELSIF v_role = 'tool' AND coalesce(m ->> 'tool_call_id', '') = '' THEN
+      RETURN format('messages[%s] answers a tool call but names no tool_call_id', i);
+    END IF;
+  END LOOP;
+  RETURN NULL;
+END
+$$;
+
+-- An edit of a pending row is a new request in the same place: its lane is found anew, and its claim_seq moves, so that an
+-- answer to the question as it stood before is not adopted.
+CREATE OR REPLACE FUNCTION llmreq_before_edit() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  IF (NEW.provider, NEW.model, NEW.task_type, NEW.complexity, NEW.quality)
+     IS DISTINCT FROM (OLD.provider, OLD.model, OLD.task_type, OLD.complexity, OLD.quality) THEN
+    NEW := llmreq_place(NEW);
+  END IF;
+  NEW.claim_seq := OLD.claim_seq + 1;
+  NEW.updated_at := llmreq_now();
+  RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER llmreq_before_insert BEFORE INSERT ON llm_requests
+  FOR EACH ROW EXECUTE FUNCTION llmreq_before_insert();
+
+-- The WHEN clause keeps the worker's own updates out: they change the status or the claim_seq themselves.
+CREATE OR REPLACE TRIGGER llmreq_before_edit
+  BEFORE UPDATE OF messages, content, response_schema, allow_text, tools, tool_choice, params, provider, model,
+                   task_type, complexity, quality, agent_name, agent_version
+  ON llm_requests FOR EACH ROW
+  WHEN (OLD.status = 'pending' AND NEW.status = 'pending' AND NEW.claim_seq = OLD.claim_seq)
+  EXECUTE FUNCTION llmreq_before_edit();

@@ -1,0 +1,23 @@
+-- llmreq_cancel(id) → status
+-- Ends a request. Pending: cancelled at once. Processing: its worker is told with the next heartbeat, within a second, and cuts the
+-- call; what it cost is still booked. Ended: unchanged. NULL: no such request.
+-- claim_seq moves for a pending row, so that a late answer cannot bring it back.
+CREATE OR REPLACE FUNCTION llmreq_cancel(p_id uuid) RETURNS text
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  v_status text;
+BEGIN
+  SELECT status INTO v_status FROM llm_requests WHERE id = p_id FOR NO KEY UPDATE;
+  IF v_status IN ('pending', 'waiting') THEN
+    UPDATE llm_requests
+    SET status = 'cancelled', claim_seq = claim_seq + 1, wait_reason = NULL, completed_at = llmreq_now(), updated_at = llmreq_now()
+    WHERE id = p_id;
+    RETURN 'cancelled';
+  ELSIF v_status = 'processing' THEN
+    UPDATE llm_requests SET cancel_requested_at = llmreq_now(), updated_at = llmreq_now()
+    WHERE id = p_id AND cancel_requested_at IS NULL;
+  END IF;
+  RETURN v_status;
+END
+$$;

@@ -1,0 +1,323 @@
+-- llmreq_finish(worker, outcomes) → (id, claim_seq, accepted, status)
+-- Settles a batch of calls in one statement's time: fence, ledger, request, lane. `outcomes` is a JSON list of
+--   id, claim_seq, claimed_at    the claim, exactly as llmreq_claim returned it
+--   outcome                      'completed', an error code, 'released' (shut down before an answer), 'cancelled'
+--   billed                       'usage' (the counts below), 'none', 'upper_bound' (nobody will ever know)
+--   response, parsed_response, validation_errors, repairs, error_message, error_details, retry_after_seconds
+--   input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens
+--   max_output_tokens, http_status, finish_reason, provider_model, provider_request_id, latency_ms
+-- The worker says what it saw; what happens next is decided here, by llmreq_error_rules().
+--
+-- Guarantees
+--   Every call is booked exactly once, whoever else touched its request meanwhile (invariant 3):
+--     live       the claim still stands: booked, accepted, the request moves on.
+--     late       the worker was declared dead and its call booked as lost: the real outcome replaces that booking. If nobody
+--                claimed the request since, it is adopted: a paid answer is not bought twice. Else accepted = false.
+--     repeated   the same outcome again, because the acknowledgement was lost: nothing changes.
+--   An outcome that is not in the result was not settled (two outcomes of one request in one batch): send it again.
+--   A request's tokens and dollars are the sum over its attempts, in the same transaction.
+-- Races
+--   Requests are locked in id order, lanes in name order after them: two finishes cannot deadlock. A claim skips locked rows.
+CREATE OR REPLACE FUNCTION llmreq_finish(p_worker bigint, p_outcomes json)
+RETURNS TABLE (id uuid, claim_seq integer, accepted boolean, status text)
+LANGUAGE plpgsql
+SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan  -- as in llmreq_claim
+AS $$
+#variable_conflict use_column
+DECLARE
+  v_now timestamptz := llmreq_now();
+BEGIN
+  RETURN QUERY
+  WITH outcome AS MATERIALIZED (
+    SELECT DISTINCT ON (o.id) o.*
+    FROM json_populate_recordset(NULL::llmreq_outcome, p_outcomes) o
+    ORDER BY o.id, o.claim_seq
+  ), request AS MATERIALIZED (
+    -- Only what decides: the payload stays where it is.
+    SELECT r.id, r.status, r.claim_seq, r.lane, r.attempts, r.max_attempts, r.hold_usd, r.error_code, r.validation_errors,
+           r.cancel_requested_at, r.route_id, r.route_position, r.estimated_tokens, r.run_id, r.parent_id, r.tenant_id,
+           r.agent_id, r.task_type, r.kind
+    FROM llm_requests r
+    WHERE r.id IN (SELECT o.id FROM outcome o)
+    ORDER BY r.id
+    FOR NO KEY UPDATE
+  ), classed AS MATERIALIZED (
+    SELECT o.id AS outcome_id, o.claim_seq AS outcome_seq, o.claimed_at, o.outcome, o.billed, r.*,
+           a.request_id IS NOT NULL AS booked, a.cost_usd AS booked_usd, coalesce(a.lane, r.lane) AS called_lane,
+           CASE
+             WHEN r.id IS NULL THEN 'gone'
+             WHEN r.status = 'processing' AND r.claim_seq = o.claim_seq THEN 'live'
+             WHEN a.outcome <> 'lost' THEN 'repeated'
+             WHEN a.outcome = 'lost' AND o.outcome NOT IN ('released', 'cancelled') AND r.claim_seq = o.claim_seq
+               AND (r.status = 'pending' OR r.error_code = 'poisoned') THEN 'adopted'
+             ELSE 'late'
+           END AS class
+    FROM outcome o
+    LEFT JOIN request r ON r.id = o.id
+    -- A live claim cannot have been booked; a function, because a join would have the planner read the whole ledger.
+    LEFT JOIN LATERAL llmreq_booking(
+      CASE WHEN r.status = 'processing' AND r.claim_seq = o.claim_seq THEN NULL ELSE o.id END, o.claim_seq, o.claimed_at) a
+      ON a.request_id IS NOT NULL
+  ), price AS MATERIALIZED (
+    SELECT l.called_lane, p AS version
+    FROM (SELECT DISTINCT c.called_lane FROM classed c WHERE c.billed = 'usage' AND c.class IN ('live', 'adopted', 'late')) l
+    CROSS JOIN LATERAL llmreq_price_rows(
+      split_part(l.called_lane, '/', 1), substr(l.called_lane, strpos(l.called_lane, '/') + 1)) p
+  ), decided AS MATERIALIZED (
+    SELECT c.*, c.class IN ('live', 'adopted') AS moves, (priced.version).id AS price_id, rule.breaker,
+           coalesce(rule.charged, c.outcome = 'completed')::integer + c.attempts AS attempts_now,
+           CASE c.billed
+             WHEN 'none' THEN 0
+             WHEN 'upper_bound' THEN CASE WHEN c.class = 'live' THEN c.hold_usd ELSE c.booked_usd END
+             ELSE llmreq_cost(priced.version, o.input_tokens, o.cache_read_tokens, o.cache_write_5m_tokens,
+                              o.cache_write_1h_tokens, o.output_tokens)
+           END AS attempt_usd,
+           n.next, n.lane AS next_lane, n.route_position AS next_position
+    FROM classed c
+    JOIN outcome o ON o.id = c.outcome_id
+    LEFT JOIN llmreq_error_rules() rule ON rule.code = c.outcome
+    LEFT JOIN LATERAL (
+      SELECT p.version FROM price p
+      WHERE p.called_lane = c.called_lane AND (p.version).valid_from <= c.claimed_at
+        AND (p.version).min_prompt_tokens <= coalesce(o.input_tokens, 0) + coalesce(o.cache_read_tokens, 0)
+            + coalesce(o.cache_write_5m_tokens, 0) + coalesce(o.cache_write_1h_tokens, 0)
+      ORDER BY (p.version).min_prompt_tokens DESC, (p.version).valid_from DESC
+      LIMIT 1
+    ) priced ON c.billed = 'usage'
+    CROSS JOIN LATERAL llmreq_next_step(
+      c.outcome, coalesce(rule.charged, true)::integer + c.attempts, c.max_attempts, rule.retry, rule.fallback,
+      c.cancel_requested_at IS NOT NULL, c.error_code,
+      llmreq_mistakes(c.validation_errors) IS NOT DISTINCT FROM llmreq_mistakes(o.validation_errors),
+      o.max_output_tokens, c.route_id, c.route_position) n
+    WHERE c.class IN ('live', 'adopted', 'late')
+  ), booked AS (
+    INSERT INTO llm_attempts AS a (
+      request_id, claim_seq, claimed_at, settled_at, worker_id, input_tokens, cache_read_tokens, cache_write_5m_tokens,
+      cache_write_1h_tokens, output_tokens, reasoning_tokens, estimated_tokens, attempt, accepted, http_status, latency_ms,
+      price_id, run_id, parent_id, cost_usd, cost_basis, outcome, tenant_id, agent_id, task_type, kind, lane, provider, model,
+      provider_model, provider_request_id, finish_reason, error_message, validation_errors, repairs)
+    SELECT d.id, o.claim_seq, o.claimed_at, v_now, p_worker, o.input_tokens, o.cache_read_tokens,
+           o.cache_write_5m_tokens, o.cache_write_1h_tokens, o.output_tokens, o.reasoning_tokens, d.estimated_tokens,
+           d.attempts_now, d.moves AND o.outcome <> 'released', o.http_status, o.latency_ms, d.price_id, d.run_id, d.parent_id,
+           d.attempt_usd, o.billed, o.outcome, d.tenant_id, d.agent_id, d.task_type, d.kind, d.called_lane,
+           split_part(d.called_lane, '/', 1), substr(d.called_lane, strpos(d.called_lane, '/') + 1), o.provider_model,
+           o.provider_request_id, o.finish_reason, o.error_message, o.validation_errors, o.repairs
+    FROM decided d JOIN outcome o ON o.id = d.id
+    ON CONFLICT ON CONSTRAINT llm_attempts_pkey DO UPDATE
+    SET settled_at = EXCLUDED.settled_at, input_tokens = EXCLUDED.input_tokens,
+        cache_read_tokens = EXCLUDED.cache_read_tokens, cache_write_5m_tokens = EXCLUDED.cache_write_5m_tokens,
+        cache_write_1h_tokens = EXCLUDED.cache_write_1h_tokens, output_tokens = EXCLUDED.output_tokens,
+        reasoning_tokens = EXCLUDED.reasoning_tokens, accepted = EXCLUDED.accepted, http_status = EXCLUDED.http_status,
+        latency_ms = EXCLUDED.latency_ms, price_id = EXCLUDED.price_id, cost_usd = EXCLUDED.cost_usd,
+        cost_basis = EXCLUDED.cost_basis, outcome = EXCLUDED.outcome, provider_model = EXCLUDED.provider_model,
+        provider_request_id = EXCLUDED.provider_request_id, finish_reason = EXCLUDED.finish_reason,
+        error_message = EXCLUDED.error_message, validation_errors = EXCLUDED.validation_errors, repairs = EXCLUDED.repairs
+    WHERE a.outcome = 'lost'  -- the one correction the ledger knows
+  ), totals AS (
+    -- Every call adds to its request's sums, also one whose answer came too late to be accepted.
+    UPDATE llm_requests q
+    SET input_tokens = q.input_tokens + coalesce(o.input_tokens, 0),
+        output_tokens = q.output_tokens + coalesce(o.output_tokens, 0),
+        cache_read_tokens = q.cache_read_tokens + coalesce(o.cache_read_tokens, 0),
+        cache_write_tokens = q.cache_write_tokens + coalesce(o.cache_write_5m_tokens, 0) + coalesce(o.cache_write_1h_tokens, 0),
+        reasoning_tokens = q.reasoning_tokens + coalesce(o.reasoning_tokens, 0),
+        -- A lost call's bound may have been unknown (NULL): then only a fresh sum says what the others cost.
+        cost_usd = CASE WHEN NOT d.booked THEN q.cost_usd + d.attempt_usd
+                        ELSE d.attempt_usd + (
+                          SELECT CASE WHEN count(*) = count(x.cost_usd) THEN coalesce(sum(x.cost_usd), 0) END
+                          FROM llm_attempts x WHERE x.request_id = q.id AND x.claim_seq <> o.claim_seq) END,
+        updated_at = v_now,
+        -- The rest moves only with a claim that still stands or is adopted.
+        status = CASE WHEN NOT d.moves THEN q.status
+                      WHEN d.next IN ('completed', 'failed', 'cancelled') THEN d.next ELSE 'pending' END,
+        wait_reason = CASE WHEN NOT d.moves THEN q.wait_reason
+                           WHEN d.next = 'lane' THEN 'rate_limit' WHEN d.next = 'backoff' THEN 'backoff' END,
+        completed_at = CASE WHEN d.moves AND d.next IN ('completed', 'failed', 'cancelled') THEN v_now ELSE q.completed_at END,
+        lane = CASE WHEN d.moves THEN coalesce(d.next_lane, q.lane) ELSE q.lane END,
+        route_position = CASE WHEN d.moves THEN coalesce(d.next_position, q.route_position) ELSE q.route_position END,
+        scheduled_at = CASE WHEN NOT d.moves THEN q.scheduled_at
+                            WHEN d.next = 'lane' THEN
+                              v_now + make_interval(secs => coalesce(o.retry_after_seconds, 1) * (1 + random() * 0.1))
+                            WHEN d.next = 'backoff' THEN v_now + llmreq_backoff(d.attempts_now, o.retry_after_seconds)
+                            ELSE q.scheduled_at END,
+        attempts = CASE WHEN d.moves THEN d.attempts_now ELSE q.attempts END,
+        output_cap = CASE WHEN d.moves AND d.next = 'larger_cap' THEN least(2 * o.max_output_tokens, 64000) ELSE q.output_cap END,
+        worker_id = CASE WHEN d.moves THEN NULL ELSE q.worker_id END,
+        hold_usd = CASE WHEN d.moves THEN NULL ELSE q.hold_usd END,
+        cancel_requested_at = CASE WHEN d.moves THEN NULL ELSE q.cancel_requested_at END,
+        -- A call that brought no answer says nothing new about the answer that was being mended.
+        response = CASE WHEN NOT d.moves OR (d.next NOT IN ('completed', 'failed', 'fallback') AND o.response IS NULL)
+                        THEN q.response WHEN d.next <> 'fallback' THEN o.response END,
+        validation_errors = CASE WHEN NOT d.moves OR (d.next NOT IN ('completed', 'failed', 'fallback') AND o.response IS NULL)
+                                 THEN q.validation_errors WHEN d.next <> 'fallback' THEN o.validation_errors END,
+        repairs = CASE WHEN d.moves THEN o.repairs ELSE q.repairs END,
+        parsed_response = CASE WHEN d.moves THEN o.parsed_response ELSE q.parsed_response END,
+        error_code = CASE WHEN NOT d.moves OR o.outcome = 'released' THEN q.error_code
+                          WHEN d.next NOT IN ('completed', 'cancelled') THEN o.outcome END,
+        error_message = CASE WHEN NOT d.moves OR o.outcome = 'released' THEN q.error_message
+                             WHEN d.next NOT IN ('completed', 'cancelled') THEN o.error_message END,
+        error_details = CASE WHEN NOT d.moves OR o.outcome = 'released' THEN q.error_details
+                             WHEN d.next NOT IN ('completed', 'cancelled') THEN o.error_details END
+    FROM decided d JOIN outcome o ON o.id = d.id
+    WHERE q.id = d.id
+    RETURNING q.id, o.claim_seq, d.moves AS accepted, q.status
+  ), settled AS (
+    SELECT llmreq_settle_lane(l.lane, l.ended, l.retry_after, l.failures, l.successes, l.breaker, l.message, v_now)
+    FROM (
+      SELECT d.called_lane AS lane,
+             count(*) FILTER (WHERE d.class = 'live')::integer AS ended,
+             max(CASE WHEN d.outcome = 'rate_limited' THEN coalesce(o.retry_after_seconds, 1) END) AS retry_after,
+             count(*) FILTER (WHERE d.breaker IS NOT NULL)::integer AS failures,
+             count(*) FILTER (WHERE d.breaker IS NULL AND o.http_status IS NOT NULL AND d.outcome <> 'rate_limited')::integer
+               AS successes,
+             min(d.breaker) AS breaker,
+             max(o.error_message) FILTER (WHERE d.breaker IS NOT NULL) AS message
+      FROM decided d JOIN outcome o ON o.id = d.id
+      GROUP BY 1
+      ORDER BY 1
+    ) l
+  )
+  SELECT t.id, t.claim_seq, t.accepted, t.status FROM totals t
+  WHERE (SELECT count(*) FROM settled) >= 0  -- a CTE nobody reads is not run
+  UNION ALL
+  SELECT c.outcome_id, c.outcome_seq, false, c.status FROM classed c WHERE c.class IN ('repeated', 'gone');
+END
+$$;
+
+-- llmreq_booking(request, claim_seq, claimed_at) → its row in the ledger, if it has one
+CREATE OR REPLACE FUNCTION llmreq_booking(p_id uuid, p_claim_seq integer, p_claimed_at timestamptz) RETURNS llm_attempts
+LANGUAGE plpgsql STABLE STRICT
+AS $$
+DECLARE
+  a llm_attempts;
+BEGIN
+  SELECT * INTO a FROM llm_attempts x
+  WHERE x.request_id = p_id AND x.claim_seq = p_claim_seq AND x.claimed_at = p_claimed_at;
+  RETURN a;
+END
+$$;
+
+-- llmreq_next_step(…) → (next, lane, route_position)
+-- What becomes of a request after one call:
+--   completed, failed, cancelled   its end
+--   released, lane                 pending again, uncharged
+--   backoff, reask, larger_cap     pending again on the same lane
+--   fallback                       pending again on the route's next candidate, from the beginning
+CREATE OR REPLACE FUNCTION llmreq_next_step(
+  p_outcome text, p_attempts integer, p_max_attempts integer, p_retry text, p_fallback boolean, p_cancelled boolean,
+  p_last_code text, p_same_mistake boolean, p_output_cap integer, p_route_id integer, p_route_position integer,
+  OUT next text, OUT lane text, OUT route_position smallint
+)
+LANGUAGE plpgsql STABLE
+AS $$
+DECLARE
+  v_again boolean;
+BEGIN
+  IF p_outcome = 'cancelled' OR p_cancelled THEN
+    next := 'cancelled';
+    RETURN;
+  ELSIF p_outcome IN ('completed', 'released') THEN
+    next := p_outcome;
+    RETURN;
+  ELSIF p_retry = 'lane' THEN
+    next := 'lane';
+    RETURN;
+  ELSIF p_attempts >= p_max_attempts THEN
+    next := 'failed';
+    RETURN;
+  END IF;
+
+  v_again := CASE p_retry
+    WHEN 'never' THEN false
+    -- The same mistake twice: telling the model again would only cost again.
+    WHEN 'reask' THEN NOT p_same_mistake
+    -- Doubled until the largest cap; then more room is not the answer.
+    WHEN 'larger_cap' THEN p_output_cap < 64000
+    -- An empty answer is worth one more call; a provider that is away twice running, the next candidate's.
+    ELSE p_last_code IS DISTINCT FROM p_outcome OR (p_outcome <> 'empty_response' AND p_route_id IS NULL)
+  END;
+  next := CASE WHEN v_again THEN p_retry ELSE 'failed' END;
+  IF NOT v_again AND p_fallback AND p_route_id IS NOT NULL THEN
+    SELECT c.lane, c.position INTO lane, route_position
+    FROM llm_routes t CROSS JOIN LATERAL unnest(t.candidates) WITH ORDINALITY AS c (lane, position)
+    WHERE t.id = p_route_id AND c.position > p_route_position AND llmreq_served(c.lane)
+    ORDER BY c.position LIMIT 1;
+    IF FOUND THEN
+      next := 'fallback';
+      RETURN;
+    END IF;
+  END IF;
+  -- With nowhere else to go a transport failure keeps trying while attempts remain.
+  IF next = 'failed' AND p_retry = 'backoff' AND p_outcome <> 'empty_response' THEN
+    next := 'backoff';
+  END IF;
+END
+$$;
+
+-- llmreq_mistakes(validation_errors) → text
+-- What two answers must share to be the same mistake: kind, place and rule of every error.
+CREATE OR REPLACE FUNCTION llmreq_mistakes(p_errors jsonb) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
+AS $$
+  SELECT string_agg(concat_ws('|', e ->> 'type', e ->> 'field', e ->> 'rule', e ->> 'message'), E'\n' ORDER BY n)
+  FROM jsonb_array_elements(p_errors) WITH ORDINALITY AS x (e, n)
+$$;
+
+-- llmreq_backoff(attempts, retry_after_seconds) → interval
+-- Exponential with full jitter: anything up to 1, 2, 4 … 60 seconds, never less than the provider asked for.
+CREATE OR REPLACE FUNCTION llmreq_backoff(p_attempts integer, p_retry_after numeric) RETURNS interval
+LANGUAGE sql VOLATILE PARALLEL SAFE
+AS $$
+  SELECT make_interval(secs => greatest(
+    coalesce(p_retry_after, 0), random() * least(60, power(2, least(greatest(p_attempts, 1), 10) - 1))))
+$$;
+
+-- llmreq_settle_lane(lane, ended, retry_after, failures, successes, breaker, message, now)
+-- Gives back the calls in flight, and opens or closes the lane: Retry-After blocks it for the whole fleet; failures in a row open
+-- the breaker for 5, 10, 20 … 600 seconds; the first answer closes it.
+CREATE OR REPLACE FUNCTION llmreq_settle_lane(
+  p_lane text, p_ended integer, p_retry_after numeric, p_failures integer, p_successes integer, p_breaker integer,
+  p_message text, p_now timestamptz
+) RETURNS void
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  v_lane llm_lanes;
+  v_opens boolean;
+BEGIN
+  SELECT * INTO v_lane FROM llm_lanes l WHERE l.lane = p_lane FOR NO KEY UPDATE;
+  IF p_successes > 0 THEN
+    v_lane.consecutive_failures := 0;
+    v_lane.breaker_opened := 0;
+    IF v_lane.block_reason = 'provider_down' THEN
+      v_lane.blocked_until := NULL;
+      v_lane.block_reason := NULL;
+      v_lane.block_message := NULL;
+    END IF;
+  ELSE
+    v_lane.consecutive_failures := v_lane.consecutive_failures + p_failures;
+  END IF;
+  v_opens := p_failures > 0 AND p_successes = 0 AND v_lane.consecutive_failures >= p_breaker
+    -- Calls that were under way when the breaker opened do not open it further.
+    AND (v_lane.breaker_opened = 0 OR v_lane.blocked_until <= p_now);
+  IF v_opens THEN
+    v_lane.blocked_until := greatest(v_lane.blocked_until,
+      p_now + make_interval(secs => least(600, 5 * power(2, least(v_lane.breaker_opened, 10)))));
+    v_lane.breaker_opened := v_lane.breaker_opened + 1;
+    v_lane.block_reason := 'provider_down';
+    v_lane.block_message := p_message;
+  END IF;
+  IF p_retry_after IS NOT NULL AND coalesce(v_lane.blocked_until < p_now + make_interval(secs => p_retry_after), true) THEN
+    v_lane.blocked_until := p_now + make_interval(secs => p_retry_after);
+    v_lane.block_reason := coalesce(v_lane.block_reason, 'rate_limit');
+    v_lane.block_message := coalesce(v_lane.block_message, 'the provider answered 429');
+  END IF;
+  UPDATE llm_lanes l
+  SET in_flight = l.in_flight - p_ended, consecutive_failures = v_lane.consecutive_failures,
+      breaker_opened = v_lane.breaker_opened, blocked_until = v_lane.blocked_until,
+      block_reason = CASE WHEN v_lane.blocked_until > p_now OR v_lane.breaker_opened > 0 THEN v_lane.block_reason END,
+      block_message = CASE WHEN v_lane.blocked_until > p_now OR v_lane.breaker_opened > 0 THEN v_lane.block_message END,
+      updated_at = p_now
+  WHERE l.lane = p_lane;
+END
+$$;

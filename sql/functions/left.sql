@@ -1,0 +1,29 @@
+-- llmreq_left() → (running, movable, later, stuck)
+-- What is still open, for a worker that should end when nothing is left to do.
+--   running   claimed by some worker
+--   movable   pending and due, or waiting for a retry, a rate limit or a provider that is away
+--   later     pending, scheduled for later by its producer
+--   stuck     pending in a lane that is paused or that no live worker serves
+CREATE OR REPLACE FUNCTION llmreq_left()
+RETURNS TABLE (running bigint, movable bigint, later bigint, stuck bigint)
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  v_now timestamptz := llmreq_now();
+BEGIN
+  SELECT count(*) INTO running FROM llm_requests WHERE status = 'processing';
+  SELECT coalesce(sum(n.due) FILTER (WHERE n.open), 0),
+         coalesce(sum(n.later), 0),
+         coalesce(sum(n.due) FILTER (WHERE NOT n.open), 0)
+  INTO movable, later, stuck
+  FROM (
+    SELECT count(*) FILTER (WHERE r.scheduled_at <= v_now OR r.attempts > 0 OR r.wait_reason IN ('backoff', 'rate_limit')) AS due,
+           count(*) FILTER (WHERE NOT (r.scheduled_at <= v_now OR r.attempts > 0
+                                       OR coalesce(r.wait_reason IN ('backoff', 'rate_limit'), false))) AS later,
+           llmreq_served(r.lane) AND NOT coalesce((SELECT l.paused FROM llm_lanes l WHERE l.lane = r.lane), false) AS open
+    FROM llm_requests r WHERE r.status = 'pending'
+    GROUP BY r.lane
+  ) n;
+  RETURN NEXT;
+END
+$$;

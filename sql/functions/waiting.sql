@@ -1,0 +1,148 @@
+-- llmreq_expire(limit) → requests ended
+-- Ends pending requests whose expires_at has passed.
+CREATE OR REPLACE FUNCTION llmreq_expire(p_limit integer DEFAULT 500) RETURNS integer
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  v_now timestamptz := llmreq_now();
+  v_count integer;
+BEGIN
+  WITH due AS MATERIALIZED (
+    SELECT r.id FROM llm_requests r
+    WHERE r.status = 'pending' AND r.expires_at <= v_now
+    ORDER BY r.expires_at LIMIT p_limit
+    FOR NO KEY UPDATE SKIP LOCKED
+  )
+  UPDATE llm_requests q
+  SET status = 'failed', claim_seq = q.claim_seq + 1, error_code = 'expired', wait_reason = NULL,
+      error_message = format('expires_at %s passed before an answer came', q.expires_at), completed_at = v_now, updated_at = v_now
+  FROM due WHERE q.id = due.id;
+  GET DIAGNOSTICS v_count = ROW_COUNT;
+  RETURN v_count;
+END
+$$;
+
+-- llmreq_explain_waiting(limit) → rows changed
+-- For every lane with pending rows: says on the rows at its head why they do not move, and moves or ends those that never could.
+--   no live worker serves the lane, but one serves another candidate of the rows' route   → rerouted
+--   no live worker knows the provider at all                                              → failed, unknown_model
+--   a worker knows the provider but cannot call it, as with a missing key                 → wait_reason no_worker, the reason said
+--   the lane is paused, blocked or its breaker is open                                    → wait_reason
+-- Only the first `limit` rows of a lane are written: a queue of a million rows that waits is not rewritten to say so.
+CREATE OR REPLACE FUNCTION llmreq_explain_waiting(p_limit integer DEFAULT 100) RETURNS integer
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  v_now timestamptz := llmreq_now();
+  v_lane record;
+  v_provider text;
+  v_reason text;
+  v_message text;
+  v_code text;
+  v_known text;
+  v_changed integer := 0;
+  v_count integer;
+BEGIN
+  FOR v_lane IN
+    SELECT p.lane, l.paused, l.blocked_until, l.block_reason, l.block_message, llmreq_served(p.lane) AS served
+    FROM llmreq_pending_lanes() p LEFT JOIN llm_lanes l ON l.lane = p.lane
+  LOOP
+    v_provider := split_part(v_lane.lane, '/', 1);
+    v_reason := NULL;
+    v_message := NULL;
+    v_code := NULL;
+    IF NOT v_lane.served THEN
+      v_changed := v_changed + llmreq_reroute(v_lane.lane, p_limit);
+      SELECT w.unusable ->> v_provider INTO v_message FROM llm_workers w
+      WHERE w.state = 'alive' AND w.lease_until > v_now AND w.unusable ? v_provider LIMIT 1;
+      SELECT string_agg(DISTINCT k, ', ' ORDER BY k) INTO v_known FROM llm_workers w
+      CROSS JOIN LATERAL (SELECT split_part(unnest(w.providers), '/', 1) UNION SELECT jsonb_object_keys(w.unusable)) AS x (k)
+      WHERE w.state = 'alive' AND w.lease_until > v_now;
+      IF v_message IS NULL AND v_known IS NOT NULL THEN
+        v_changed := v_changed + llmreq_refuse(v_lane.lane, format(
+          'no running worker knows provider %L; known are %s: define [providers.%s] in llmreq.toml or correct the row, then llmreq retry',
+          v_provider, v_known, v_provider), p_limit);
+        CONTINUE;
+      END IF;
+      v_reason := 'no_worker';
+      v_code := CASE WHEN v_message IS NOT NULL THEN 'authentication' END;
+      v_message := coalesce(v_message, 'no worker is running');
+    ELSIF v_lane.paused THEN
+      v_reason := 'paused';
+    ELSIF v_lane.blocked_until > v_now THEN
+      v_reason := v_lane.block_reason;
+      v_message := v_lane.block_message;
+    END IF;
+    WITH head AS MATERIALIZED (
+      SELECT r.id FROM llm_requests r
+      WHERE r.status = 'pending' AND r.lane = v_lane.lane
+      ORDER BY r.lane, r.tenant_id, r.priority, r.scheduled_at, r.id LIMIT p_limit
+    ), changed AS MATERIALIZED (
+      SELECT r.id FROM llm_requests r JOIN head USING (id)
+      WHERE r.wait_reason IS DISTINCT FROM coalesce(v_reason, CASE WHEN r.scheduled_at > v_now THEN r.wait_reason END)
+      FOR NO KEY UPDATE OF r SKIP LOCKED
+    )
+    UPDATE llm_requests q
+    SET wait_reason = v_reason, error_code = coalesce(v_code, q.error_code), error_message = coalesce(v_message, q.error_message),
+        updated_at = v_now
+    FROM changed WHERE q.id = changed.id AND q.status = 'pending';
+    GET DIAGNOSTICS v_count = ROW_COUNT;
+    v_changed := v_changed + v_count;
+  END LOOP;
+  RETURN v_changed;
+END
+$$;
+
+-- llmreq_reroute(lane, limit) → rows moved
+-- Routed rows of a lane that no live worker serves go to their route's first candidate that one does.
+CREATE OR REPLACE FUNCTION llmreq_reroute(p_lane text, p_limit integer) RETURNS integer
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  v_count integer;
+BEGIN
+  WITH head AS MATERIALIZED (
+    SELECT r.id, r.route_id FROM llm_requests r
+    WHERE r.status = 'pending' AND r.lane = p_lane AND r.route_id IS NOT NULL
+    ORDER BY r.lane, r.tenant_id, r.priority, r.scheduled_at, r.id LIMIT p_limit * 10
+    FOR NO KEY UPDATE SKIP LOCKED
+  ), target AS MATERIALIZED (
+    SELECT t.id AS route_id, first.lane, first.position
+    FROM llm_routes t
+    CROSS JOIN LATERAL (
+      SELECT c.lane, c.position FROM unnest(t.candidates) WITH ORDINALITY AS c (lane, position)
+      WHERE llmreq_served(c.lane) ORDER BY c.position LIMIT 1) first
+    WHERE t.id IN (SELECT h.route_id FROM head h)
+  )
+  UPDATE llm_requests q
+  SET lane = target.lane, route_position = target.position, claim_seq = q.claim_seq + 1, wait_reason = NULL, error_code = NULL,
+      error_message = NULL, updated_at = llmreq_now()
+  FROM head JOIN target USING (route_id)
+  WHERE q.id = head.id;
+  GET DIAGNOSTICS v_count = ROW_COUNT;
+  RETURN v_count;
+END
+$$;
+
+-- llmreq_refuse(lane, message, limit) → rows ended
+-- Ends the rows of a lane whose provider nobody knows. They keep their question: llmreq_retry brings them back.
+CREATE OR REPLACE FUNCTION llmreq_refuse(p_lane text, p_message text, p_limit integer) RETURNS integer
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  v_count integer;
+BEGIN
+  WITH head AS MATERIALIZED (
+    SELECT r.id FROM llm_requests r
+    WHERE r.status = 'pending' AND r.lane = p_lane
+    ORDER BY r.lane, r.tenant_id, r.priority, r.scheduled_at, r.id LIMIT p_limit
+    FOR NO KEY UPDATE SKIP LOCKED
+  )
+  UPDATE llm_requests q
+  SET status = 'failed', claim_seq = q.claim_seq + 1, error_code = 'unknown_model', error_message = p_message, wait_reason = NULL,
+      completed_at = llmreq_now(), updated_at = llmreq_now()
+  FROM head WHERE q.id = head.id;
+  GET DIAGNOSTICS v_count = ROW_COUNT;
+  RETURN v_count;
+END
+$$;
