@@ -43,6 +43,56 @@ DEFAULT_MAX_OUTPUT_TOKENS = 4096
 LARGEST_OUTPUT_TOKENS = 64_000
 """A truncated answer is retried with a doubled cap, never above this."""
 
+# --- the database -------------------------------------------------------------------------------------------
+DATABASE_CONNECT_SECONDS = 5
+"""Postgres must accept a connection by then; a worker that waits longer only delays its own back-off."""
+
+DATABASE_START_SECONDS = 60.0
+"""The embedded server must answer by then: 1 s as a rule, longer only when a crash left much to replay."""
+
+DATABASE_STOP_SECONDS = 30.0
+"""A fast shutdown ends by then: it rolls back and writes one checkpoint."""
+
+SERVER_LOG_BYTES = 10 * 1024 * 1024
+"""The embedded server's log past this is set aside at the next start; one older log is kept."""
+# --- schemas and checks -------------------------------------------------------------------------------------
+MAX_SCHEMA_EXPANSION = 100_000
+"""Subschemas met when every `$ref` is written out: 22 doubled references are 4 million checks per value."""
+
+VALIDATION_ERRORS_COUNTED = 1_000
+"""Errors looked for before the search stops: enough to say "and 900 more" without walking a hostile array."""
+
+EXPLAIN_CHARS = 16 * 1024 * 1024
+"""Answer size × times the search for errors may judge most of it again: 0.1 s, at worst (all `$ref`) 2 s."""
+
+MIN_EXPLAIN_REREADS = 6
+"""Steps the search may go down in an answer of any size: list, item, reference, property, reference, leaf."""
+
+LARGE_VALUE_SIZE = 20_000
+"""Items, properties and characters above which judging a value again counts as re-reading the answer."""
+
+PATTERN_TIERS = ((1_000, MAX_ANSWER_BYTES), (16_000, 512 * 1024), (1_000_000, 64 * 1024))
+"""(compiled bytes of the largest `pattern`, characters it may meet): at worst 2.5 s each, a common one
+takes microseconds. The first tier, which holds dates and e-mail addresses, at worst 0.4 s per million."""
+
+BACKTRACKING_STEPS = 2_000
+"""Steps a `pattern` with look-around or back-references may take; each can re-read the string once."""
+
+BACKTRACKING_CHARS = 64 * 1024
+"""Characters such patterns may meet: with the steps above at worst 0.8 s."""
+
+MAX_PEEL_STARTS = 64
+"""Brackets tried when one JSON value is looked for in prose; real prose has a handful."""
+
+MAX_FEEDBACK_CHARS = 8_000
+"""How much of a bad answer a re-ask repeats, head and tail: the model needs the shape, not the bulk."""
+
+MAX_FEEDBACK_ERRORS = 20
+"""Errors a re-ask lists: the rest usually go away with the first ones."""
+
+MAX_NAME_CHARS = 60
+"""How much of a property name written by a model a message repeats."""
+
 # --- producers and operators --------------------------------------------------------------------------------
 MAX_LABEL_CHARS = 500
 """Tenants, lanes, dedupe keys: they are indexed, and an index entry must stay below 2,700 bytes."""

@@ -1,2 +1,127 @@
+"""Connections to Postgres: to which server, how, and one clear line when it cannot be reached."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from psycopg import AsyncConnection, Connection
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from llmreq.database.embedded import ensure_running
+from llmreq.errors import DatabaseUnavailableError
+from llmreq.limits import DATABASE_CONNECT_SECONDS
+from llmreq.settings import Settings
+
+_DEFAULTS: dict[str, Any] = {
+    "connect_timeout": DATABASE_CONNECT_SECONDS,
+    # A server that vanished without a word is noticed in about a minute, not after the system's two hours.
+    "keepalives": 1,
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+"""For what the URL does not say itself. No `options`: PgBouncer refuses them (invariant 10)."""
+
+
+def database_url(settings: Settings) -> str:
+    """The URL of the database in force: the given one, else that of the embedded server, which it starts.
+
+    Raises DatabaseUnavailableError when the embedded server cannot be started.
+    """
+    if settings.database_url is not None:
+        return plain_url(settings.database_url)
+    return ensure_running(settings.data_dir)
+
+
+def plain_url(url: str) -> str:
+    """The URL as libpq wants it: SQLAlchemy's `postgresql+psycopg://` is accepted too."""
+    scheme, separator, rest = url.partition("://")
+    return f"postgresql://{rest}" if separator and scheme in ("postgresql+psycopg", "postgres") else url
+
+
+def connect(url: str, *, application_name: str = "llmreq") -> Connection[Any]:
+    """A connection in autocommit that prepares nothing, so that PgBouncer may change the session under it.
+
+    Raises DatabaseUnavailableError, whose message holds no password.
+    """
+    conninfo = _conninfo(url, application_name)
+    try:
+        return psycopg.connect(conninfo, autocommit=True, prepare_threshold=None)
+    except psycopg.OperationalError as error:
+        raise _unreachable(url, error) from None
+
+
+async def connect_async(url: str, *, application_name: str = "llmreq") -> AsyncConnection[Any]:
+    """Like `connect`, for asyncio."""
+    conninfo = _conninfo(url, application_name)
+    try:
+        return await psycopg.AsyncConnection.connect(conninfo, autocommit=True, prepare_threshold=None)
+    except psycopg.OperationalError as error:
+        raise _unreachable(url, error) from None
+
+
 def sqlalchemy_url(url: str) -> str:
-    return url.replace("postgresql://", "postgresql+psycopg://", 1)
+    """The same address for SQLAlchemy and psycopg 3, password included: never print it."""
+    given = _parameters(url)
+    host, port = given.pop("host", None), given.pop("port", None)
+    query = {name: str(value) for name, value in given.items() if name not in ("user", "password", "dbname")}
+    if host is not None and not _is_single_host(host):
+        # A socket folder, or several hosts: SQLAlchemy takes these from the query only.
+        query["host"], host = host, None
+        if port is not None:
+            query["port"], port = str(port), None
+    return sa.URL.create(
+        "postgresql+psycopg",
+        username=given.get("user"),
+        password=given.get("password"),
+        host=host,
+        port=int(port) if port is not None else None,
+        database=given.get("dbname"),
+        query=query,
+    ).render_as_string(hide_password=False)
+
+
+def describe(url: str) -> str:
+    """`database 'llmreq' at host:port as user`, for messages: no password, no parameters."""
+    given = _parameters(url)
+    host = given.get("host", "the local socket")
+    port = f":{given['port']}" if "port" in given and not str(host).startswith("/") else ""
+    user = f" as {given['user']!r}" if "user" in given else ""
+    return f"database {given.get('dbname', given.get('user', ''))!r} at {host}{port}{user}"
+
+
+def _conninfo(url: str, application_name: str) -> str:
+    return make_conninfo("", **{**_DEFAULTS, "application_name": application_name, **_parameters(url)})
+
+
+def _parameters(url: str) -> dict[str, Any]:
+    """The URL taken apart; refused here when a message about it could repeat a part of its password.
+
+    That is when an unescaped @ or / of a password has landed in the host or the port.
+    """
+    try:
+        given = conninfo_to_dict(plain_url(url))
+    except psycopg.ProgrammingError:
+        given = {"port": "unreadable"}
+    ports = str(given.get("port", "")).replace(",", "")
+    if "@" in str(given.get("host", "")) or (ports and not ports.isdigit()):
+        raise DatabaseUnavailableError(
+            "the database URL must be like postgresql://user:password@host:5432/database, with special"
+            " characters of the password percent-encoded (@ is %40, / is %2F)"
+        )
+    return given
+
+
+def _is_single_host(host: str) -> bool:
+    return not host.startswith(("/", "@")) and "," not in host
+
+
+def _unreachable(url: str, error: psycopg.OperationalError) -> DatabaseUnavailableError:
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    reason = lines[0].rpartition(": ")[2] if lines else "no answer"
+    return DatabaseUnavailableError(
+        f"cannot reach {describe(url)}: {reason}; check LLMREQ_DATABASE_URL and that Postgres runs there"
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
@@ -13,12 +15,15 @@ from llmreq.database.install import fingerprint
 from llmreq.database.statements import data_root
 from llmreq.errors import DatabaseUnavailableError
 
+# Alembic keeps its context in module globals: threads of one process take turns. Processes take turns in the database.
+_one_at_a_time = threading.Lock()
+
 
 def migrate(url: str) -> str:
     """Upgrade the schema at `url`; does nothing when it is current, and two at once are safe. Returns the revision."""
     engine = sa.create_engine(sqlalchemy_url(url), poolclass=sa.pool.NullPool)
     try:
-        with engine.connect() as connection:
+        with _one_at_a_time, engine.connect() as connection:
             config = _config()
             config.attributes["connection"] = connection
             command.upgrade(config, "head")

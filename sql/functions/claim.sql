@@ -13,6 +13,9 @@
 -- Speed
 --   Lanes and tenants are found by loose index scans over llm_requests_pending_idx, rows by LATERAL probes with equality on
 --   lane, tenant and priority: each probe ends where it should, whatever the backlog and however many rows are delayed.
+-- Plans
+--   seqscan and jit are off inside, and plans are generic: right after a bulk insert the statistics are wrong, a hot query may not
+--   depend on them, and planning it again would cost more than running it.
 CREATE OR REPLACE FUNCTION llmreq_claim(p_worker bigint, p_limit integer)
 RETURNS TABLE (
   id uuid, claim_seq integer, claimed_at timestamptz, lane text, provider text, model text, kind text, task_type text,
@@ -22,6 +25,7 @@ RETURNS TABLE (
   last_response text, last_errors jsonb
 )
 LANGUAGE plpgsql
+SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -134,7 +138,7 @@ $$;
 -- Up to `room` due rows of a lane, shared out over its tenants. The walk over the tenants starts behind the last one served, so
 -- none waits for ever; within a tenant: priority, then age.
 CREATE OR REPLACE FUNCTION llmreq_pick(p_lane text, p_room integer, p_now timestamptz) RETURNS TABLE (id uuid)
-LANGUAGE plpgsql
+LANGUAGE plpgsql ROWS 20
 AS $$
 #variable_conflict use_column
 DECLARE

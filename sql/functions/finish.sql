@@ -21,6 +21,7 @@
 CREATE OR REPLACE FUNCTION llmreq_finish(p_worker bigint, p_outcomes json)
 RETURNS TABLE (id uuid, claim_seq integer, accepted boolean, status text)
 LANGUAGE plpgsql
+SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan  -- as in llmreq_claim
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -53,11 +54,10 @@ BEGIN
            END AS class
     FROM outcome o
     LEFT JOIN request r ON r.id = o.id
-    LEFT JOIN LATERAL (
-      SELECT x.request_id, x.outcome, x.cost_usd, x.lane FROM llm_attempts x
-      WHERE x.request_id = o.id AND x.claim_seq = o.claim_seq AND x.claimed_at = o.claimed_at
-        AND NOT (r.status = 'processing' AND r.claim_seq = o.claim_seq)  -- a live claim cannot have been booked
-    ) a ON true
+    -- A live claim cannot have been booked; a function, because a join would have the planner read the whole ledger.
+    LEFT JOIN LATERAL llmreq_booking(
+      CASE WHEN r.status = 'processing' AND r.claim_seq = o.claim_seq THEN NULL ELSE o.id END, o.claim_seq, o.claimed_at) a
+      ON a.request_id IS NOT NULL
   ), price AS MATERIALIZED (
     SELECT l.called_lane, p AS version
     FROM (SELECT DISTINCT c.called_lane FROM classed c WHERE c.billed = 'usage' AND c.class IN ('live', 'adopted', 'late')) l
@@ -181,6 +181,19 @@ BEGIN
   WHERE (SELECT count(*) FROM settled) >= 0  -- a CTE nobody reads is not run
   UNION ALL
   SELECT c.outcome_id, c.outcome_seq, false, c.status FROM classed c WHERE c.class IN ('repeated', 'gone');
+END
+$$;
+
+-- llmreq_booking(request, claim_seq, claimed_at) → its row in the ledger, if it has one
+CREATE OR REPLACE FUNCTION llmreq_booking(p_id uuid, p_claim_seq integer, p_claimed_at timestamptz) RETURNS llm_attempts
+LANGUAGE plpgsql STABLE STRICT
+AS $$
+DECLARE
+  a llm_attempts;
+BEGIN
+  SELECT * INTO a FROM llm_attempts x
+  WHERE x.request_id = p_id AND x.claim_seq = p_claim_seq AND x.claimed_at = p_claimed_at;
+  RETURN a;
 END
 $$;
 

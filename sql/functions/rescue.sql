@@ -54,6 +54,7 @@ $$;
 -- llmreq_rescue_worker(worker, limit) → requests handed on
 CREATE OR REPLACE FUNCTION llmreq_rescue_worker(p_worker bigint, p_limit integer) RETURNS integer
 LANGUAGE plpgsql
+SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan  -- as in llmreq_claim
 AS $$
 DECLARE
   v_now timestamptz := llmreq_now();

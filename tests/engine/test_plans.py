@@ -1,0 +1,60 @@
+"""What a claim reads, in buffers: the same whatever lies in the table (no time is measured here)."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.engine.queue import Queue
+
+BULK = """
+INSERT INTO llm_requests (provider, model, tenant_id, priority, scheduled_at, content)
+SELECT 'openai', %s, %s || (n %% %s), 5, llmreq_now() + %s, 'x' FROM generate_series(1, %s) n
+"""
+
+CLAIM_BUFFERS = 2600
+"""A claim of 50 in a small queue reads about 2,000: 50 rows with their index entries, read, locked and written."""
+
+
+def _buffers(queue: Queue, worker: int, limit: int) -> tuple[int, int]:
+    """Rows claimed and buffers touched by one claim, plans warm."""
+    for _ in range(2):
+        for claim in queue.claim(worker, 1):
+            queue.finish(worker, claim)
+    plan = queue.one(
+        "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT * FROM llmreq_claim(%s::bigint, %s::int)", worker, limit
+    )["QUERY PLAN"][0]["Plan"]
+    return plan["Actual Rows"], plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
+
+
+@pytest.mark.parametrize(
+    ("model", "tenant", "tenants", "delay", "rows"),
+    [
+        pytest.param("gpt-6-luna", "t", 1, "0 s", 60_000, id="a long backlog of one tenant"),
+        pytest.param("gpt-6-luna", "t", 5_000, "0 s", 60_000, id="five thousand tenants"),
+        pytest.param("gpt-6-luna", "default", 1, "1 day", 60_000, id="a crowd of delayed rows"),
+        pytest.param("gpt-6-sol", "t", 1, "0 s", 60_000, id="a blocked lane with nearly all rows"),
+    ],
+)
+def test_a_claim_of_fifty_reads_no_more_for_what_stands_behind_or_beside_it(
+    queue: Queue, model: str, tenant: str, tenants: int, delay: str, rows: int
+) -> None:
+    queue.run("ALTER TABLE llm_requests SET (autovacuum_enabled = off)")
+    queue.run(BULK, "gpt-6-luna", "default", 1, "0 s", 200)
+    queue.run("INSERT INTO llm_lanes (lane, provider, model, paused) VALUES ('openai/gpt-6-sol', 'openai', 'gpt-6-sol', true)")
+    worker = queue.worker(lease=7200)
+    queue.run(BULK, model, tenant, tenants, delay, rows)
+    claimed, buffers = _buffers(queue, worker, 50)
+    assert claimed == 50
+    assert buffers < CLAIM_BUFFERS
+
+
+def test_an_idle_poll_touches_a_handful_of_buffers(queue: Queue) -> None:
+    queue.run(BULK, "gpt-6-luna", "t", 10, "1 day", 2_000)
+    queue.run(BULK, "gpt-6-luna", "t", 10, "0 s", 100)
+    worker = queue.worker(lease=7200)
+    while claims := queue.claim(worker, 50):
+        for claim in claims:
+            queue.finish(worker, claim)
+    claimed, buffers = _buffers(queue, worker, 50)
+    assert claimed == 0
+    assert buffers < 400
