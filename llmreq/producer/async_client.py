@@ -22,7 +22,7 @@ T = TypeVar("T")
 
 
 class AsyncClient:
-    """`Client` for asyncio: same methods, same errors. Any number of tasks may share one; one query looks after all that wait.
+    """`Client` for asyncio: same methods, same errors. Tasks may share one; one query serves all that wait.
 
     `connection`: a psycopg AsyncConnection, or a SQLAlchemy AsyncConnection or AsyncSession over psycopg.
     """
@@ -34,24 +34,28 @@ class AsyncClient:
         self._opening = asyncio.Lock()
         self._watch = steps.Watch()
 
-    async def enqueue(self, *, connection: AsyncBorrowable | None = None, **request: Unpack[NewRequest]) -> UUID:
+    async def enqueue(
+        self, *, connection: AsyncBorrowable | None = None, **request: Unpack[NewRequest]
+    ) -> UUID:
         """Insert one request, in the caller's transaction if its `connection` is given; returns its id.
 
         With a `dedupe_key` that the tenant has used, the id of that request. Raises InvalidRequestError.
         """
-        return await self._run(steps.enqueue(request), connection)
+        return await self.run(steps.enqueue(request), connection)
 
     async def enqueue_many(
         self, requests: Iterable[NewRequest | Mapping[str, Any]], *, connection: AsyncBorrowable | None = None
     ) -> builtins.list[UUID]:
         """COPY requests, all or none; ids in the order given. For millions: call it per 10,000."""
-        return await self._run(steps.enqueue_many(requests), connection)
+        return await self.run(steps.enqueue_many(requests), connection)
 
     async def get(self, id: UUID) -> Request:
         """The request as it is now. Raises InvalidRequestError when there is none."""
-        return await self._run(steps.get(id))
+        return await self.run(steps.get(id))
 
-    async def wait(self, id: UUID, timeout_seconds: float = 60.0, *, raise_on_failure: bool = False) -> Request:
+    async def wait(
+        self, id: UUID, timeout_seconds: float = 60.0, *, raise_on_failure: bool = False
+    ) -> Request:
         """The request once it has ended. Raises TimeoutError, and RequestFailedError only if asked to."""
         return (await self.wait_all([id], timeout_seconds, raise_on_failure=raise_on_failure))[0]
 
@@ -59,7 +63,7 @@ class AsyncClient:
         self, ids: Sequence[UUID], timeout_seconds: float = 60.0, *, raise_on_failure: bool = False
     ) -> builtins.list[Request]:
         """All these requests once they have ended, in the order given; one query looks after all."""
-        ended = await self._run(steps.wait_all(self._watch, ids, timeout_seconds))
+        ended = await self.run(steps.wait_all(self._watch, ids, timeout_seconds))
         if raise_on_failure:
             for request in ended:
                 request.raise_for_status()
@@ -75,19 +79,21 @@ class AsyncClient:
         limit: int = 50,
     ) -> builtins.list[Request]:
         """The newest requests first; for the next page give the last id as `before`."""
-        return await self._run(steps.listing(status, tenant_id, task_type, before, limit))
+        return await self.run(steps.listing(status, tenant_id, task_type, before, limit))
 
     async def cancel(self, id: UUID) -> str:
         """End a request; its status after that (`processing` while its worker cuts the call)."""
-        return await self._run(steps.cancel(id))
+        return await self.run(steps.cancel(id))
 
     async def retry(self, id: UUID) -> str:
         """Begin a failed or cancelled request again; its status after that."""
-        return await self._run(steps.retry(id))
+        return await self.run(steps.retry(id))
 
-    async def retry_failed(self, *, error_code: str | None = None, tenant_id: str | None = None) -> builtins.list[UUID]:
+    async def retry_failed(
+        self, *, error_code: str | None = None, tenant_id: str | None = None
+    ) -> builtins.list[UUID]:
         """Begin every failed request again; the ids that are pending now."""
-        return await self._run(steps.retry_failed(error_code, tenant_id))
+        return await self.run(steps.retry_failed(error_code, tenant_id))
 
     async def close(self) -> None:
         """Close the client's own connection. It opens again when needed."""
@@ -101,13 +107,18 @@ class AsyncClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _run(self, plan: steps.Steps[T], connection: AsyncBorrowable | None = None) -> T:
+    async def run(self, plan: steps.Steps[T], connection: AsyncBorrowable | None = None) -> T:
+        """Run one of the plans of steps.py."""
         given = connection if connection is not None else self._borrowed
         return await drive_async(plan, self._open if given is None else lambda: borrow_async(given))
 
     async def _open(self) -> psycopg.AsyncConnection[Any]:
         async with self._opening:
             if self._own is None or self._own.closed:
-                url = self._url or await asyncio.to_thread(lambda: database_url(load_settings()))
+                url = self._url if self._url is not None else await asyncio.to_thread(_default_url)
                 self._own = await connect_async(url, application_name="llmreq client")
             return self._own
+
+
+def _default_url() -> str:
+    return database_url(load_settings())

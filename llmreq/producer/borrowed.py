@@ -1,4 +1,4 @@
-"""The psycopg connection inside what a caller hands over: so that a request commits, or not, with the caller's own rows."""
+"""The psycopg connection inside what a caller hands over: a request commits, or not, with its rows."""
 
 from __future__ import annotations
 
@@ -16,13 +16,16 @@ AsyncBorrowable = psycopg.AsyncConnection[Any] | AsyncConnection | AsyncSession
 
 
 def borrow(given: Borrowable) -> psycopg.Connection[Any]:
-    """A psycopg connection, or the one under a SQLAlchemy Connection or Session, whose transaction is begun."""
+    """The psycopg connection itself, or the one under a SQLAlchemy Connection or Session, begun."""
     if isinstance(given, psycopg.Connection):
         return given
     connection = given.connection() if isinstance(given, Session) else given
     if not connection.in_transaction():
         connection.begin()  # else SQLAlchemy would not know that there is something to commit
-    return _of_psycopg(connection.connection.driver_connection, psycopg.Connection)
+    driver = connection.connection.driver_connection
+    if isinstance(driver, psycopg.Connection):
+        return driver
+    raise _foreign(driver)
 
 
 async def borrow_async(given: AsyncBorrowable) -> psycopg.AsyncConnection[Any]:
@@ -32,14 +35,14 @@ async def borrow_async(given: AsyncBorrowable) -> psycopg.AsyncConnection[Any]:
     connection = await given.connection() if isinstance(given, AsyncSession) else given
     if not connection.in_transaction():
         await connection.begin()
-    raw = await connection.get_raw_connection()
-    return _of_psycopg(raw.driver_connection, psycopg.AsyncConnection)
+    driver = (await connection.get_raw_connection()).driver_connection
+    if isinstance(driver, psycopg.AsyncConnection):
+        return driver
+    raise _foreign(driver)
 
 
-def _of_psycopg(driver_connection: Any, kind: type[Any]) -> Any:
-    if not isinstance(driver_connection, kind):
-        raise InvalidRequestError(
-            f"this connection is of driver {type(driver_connection).__module__}: llmreq needs psycopg 3, "
-            "as in create_engine('postgresql+psycopg://…'); or call llmreq_enqueue(…) in SQL"
-        )
-    return driver_connection
+def _foreign(driver: object) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"this connection is of driver {type(driver).__module__}: llmreq needs psycopg 3, "
+        "as in create_engine('postgresql+psycopg://…'); or call llmreq_enqueue(…) in SQL"
+    )

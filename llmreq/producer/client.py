@@ -24,8 +24,9 @@ T = TypeVar("T")
 class Client:
     """Puts requests into the queue and reads their answers. Safe to share between threads.
 
-    `url`: a Postgres URL; None takes LLMREQ_DATABASE_URL, else the embedded server. Or `connection`: a psycopg connection
-    or SQLAlchemy Connection or Session; then nothing is ever committed here. Raises DatabaseUnavailableError.
+    `url`: a Postgres URL; None takes LLMREQ_DATABASE_URL, else the embedded server.
+    `connection`: instead of it, a psycopg connection or a SQLAlchemy Connection or Session; nothing is
+    committed here then. Raises DatabaseUnavailableError.
     """
 
     def __init__(self, url: str | None = None, *, connection: Borrowable | None = None) -> None:
@@ -40,17 +41,17 @@ class Client:
 
         With a `dedupe_key` that the tenant has used, the id of that request. Raises InvalidRequestError.
         """
-        return self._run(steps.enqueue(request), connection)
+        return self.run(steps.enqueue(request), connection)
 
     def enqueue_many(
         self, requests: Iterable[NewRequest | Mapping[str, Any]], *, connection: Borrowable | None = None
     ) -> builtins.list[UUID]:
         """COPY requests, all or none; ids in the order given. For millions: call it per 10,000."""
-        return self._run(steps.enqueue_many(requests), connection)
+        return self.run(steps.enqueue_many(requests), connection)
 
     def get(self, id: UUID) -> Request:
         """The request as it is now. Raises InvalidRequestError when there is none."""
-        return self._run(steps.get(id))
+        return self.run(steps.get(id))
 
     def wait(self, id: UUID, timeout_seconds: float = 60.0, *, raise_on_failure: bool = False) -> Request:
         """The request once it has ended. Raises TimeoutError, and RequestFailedError only if asked to."""
@@ -60,7 +61,7 @@ class Client:
         self, ids: Sequence[UUID], timeout_seconds: float = 60.0, *, raise_on_failure: bool = False
     ) -> builtins.list[Request]:
         """All these requests once they have ended, in the order given; one query looks after all."""
-        ended = self._run(steps.wait_all(self._watch, ids, timeout_seconds))
+        ended = self.run(steps.wait_all(self._watch, ids, timeout_seconds))
         if raise_on_failure:
             for request in ended:
                 request.raise_for_status()
@@ -76,19 +77,21 @@ class Client:
         limit: int = 50,
     ) -> builtins.list[Request]:
         """The newest requests first; for the next page give the last id as `before`."""
-        return self._run(steps.listing(status, tenant_id, task_type, before, limit))
+        return self.run(steps.listing(status, tenant_id, task_type, before, limit))
 
     def cancel(self, id: UUID) -> str:
         """End a request; its status after that (`processing` while its worker cuts the call)."""
-        return self._run(steps.cancel(id))
+        return self.run(steps.cancel(id))
 
     def retry(self, id: UUID) -> str:
         """Begin a failed or cancelled request again; its status after that."""
-        return self._run(steps.retry(id))
+        return self.run(steps.retry(id))
 
-    def retry_failed(self, *, error_code: str | None = None, tenant_id: str | None = None) -> builtins.list[UUID]:
+    def retry_failed(
+        self, *, error_code: str | None = None, tenant_id: str | None = None
+    ) -> builtins.list[UUID]:
         """Begin every failed request again; the ids that are pending now."""
-        return self._run(steps.retry_failed(error_code, tenant_id))
+        return self.run(steps.retry_failed(error_code, tenant_id))
 
     def close(self) -> None:
         """Close the client's own connection. It opens again when needed."""
@@ -102,12 +105,15 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _run(self, plan: steps.Steps[T], connection: Borrowable | None = None) -> T:
+    def run(self, plan: steps.Steps[T], connection: Borrowable | None = None) -> T:
+        """Run one of the plans of steps.py."""
         given = connection if connection is not None else self._borrowed
         return drive(plan, self._open if given is None else lambda: borrow(given))
 
     def _open(self) -> psycopg.Connection[Any]:
         with self._opening:
             if self._own is None or self._own.closed:
-                self._own = connect(self._url or database_url(load_settings()), application_name="llmreq client")
+                self._own = connect(
+                    self._url or database_url(load_settings()), application_name="llmreq client"
+                )
             return self._own

@@ -1,6 +1,6 @@
 """What a producer may write into a row, and its form on the wire. Pure.
 
-Checked here and not only by the table, so that one wrong row is named by its column and never costs a COPY the others.
+Checked here and not only by the table: a wrong row is named by its column and never costs a COPY the others.
 """
 
 from __future__ import annotations

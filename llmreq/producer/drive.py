@@ -91,7 +91,7 @@ async def _perform_async(
 
 
 def explained(error: psycopg.Error) -> Exception:
-    """A database error as ours where it has a name: the row is refused, or the database is away or not migrated."""
+    """A database error as ours where it has a name: a row refused, a database away or not migrated."""
     line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
     if (error.sqlstate or "").startswith("LQ"):
         return InvalidRequestError(line)

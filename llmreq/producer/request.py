@@ -17,9 +17,9 @@ ENDED = frozenset({"completed", "failed", "cancelled"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """One row of `llm_requests`: what was asked, what came back, what it cost. Columns as in docs: same names, same meaning.
+    """One row of `llm_requests`, column for column: what was asked, what came back, what it cost.
 
-    Token counts and `cost_usd` are sums over all attempts; `cost_usd` is None when any attempt's price is unknown.
+    Token counts and `cost_usd` are sums over all attempts; `cost_usd` is None when one's price is unknown.
     """
 
     id: UUID

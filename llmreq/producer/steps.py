@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, LiteralString, TypeVar, cast
+from typing import Any, TypeVar
 from uuid import UUID
 
 import psycopg
@@ -29,7 +29,7 @@ T = TypeVar("T")
 class Query:
     """Run one statement; the generator is sent its rows."""
 
-    text: sql.Composable
+    text: sql.SQL | sql.Composed
     parameters: Mapping[str, Any]
 
 
@@ -37,7 +37,7 @@ class Query:
 class Copy:
     """Copy all groups, each a COPY statement and its rows, or none of them."""
 
-    groups: Sequence[tuple[sql.Composable, Sequence[Sequence[Value]]]]
+    groups: Sequence[tuple[sql.Composed, Sequence[Sequence[Value]]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +66,8 @@ def enqueue(columns: Mapping[str, Any]) -> Steps[UUID]:
         if rows:
             return UUID(str(rows[0]["id"]))
     raise InvalidRequestError(
-        f"dedupe_key {values['dedupe_key']!r} is taken by a request this transaction cannot see: use READ COMMITTED"
+        f"dedupe_key {values['dedupe_key']!r} is taken by a request that this transaction cannot see: "
+        "use READ COMMITTED"
     )
 
 
@@ -91,11 +92,9 @@ def enqueue_many(requests: Iterable[Mapping[str, Any]]) -> Steps[list[UUID]]:
             # Another session inserted one of the keys meanwhile: now the trigger sees it and passes over it.
             if not left or error.diag.constraint_name == "llm_requests_pkey":
                 raise
-    if not first:
-        return [cast(UUID, row["id"]) for row in rows]
-    found = yield _by_dedupe_key(list(first))
-    ids = {(row["tenant_id"], row["dedupe_key"]): row["id"] for row in found}
-    return [ids[_dedupe(row)] if "dedupe_key" in row else row["id"] for row in rows]
+    found = (yield _by_dedupe_key(list(first))) if first else []
+    ids = {(each["tenant_id"], each["dedupe_key"]): each["id"] for each in found}
+    return [UUID(str(ids[_dedupe(row)] if "dedupe_key" in row else row["id"])) for row in rows]
 
 
 def get(id: UUID) -> Steps[Request]:
@@ -144,7 +143,7 @@ class Watch:
 def wait_all(
     watch: Watch, ids: Sequence[UUID], timeout_seconds: float, clock: Callable[[], float] = time.monotonic
 ) -> Steps[list[Request]]:
-    """Wait until every request has ended. Raises TimeoutError; a database that goes away is waited for too."""
+    """Wait until every request has ended. Raises TimeoutError. A database that goes away is waited for."""
     until = clock() + timeout_seconds
     pause = FIRST_LOOK_SECONDS
     with watch.watching(ids):
@@ -200,7 +199,9 @@ def find(text: str) -> Steps[UUID]:
     """The id that `text` names: a whole UUID, or 8 or more hex digits that begin or end exactly one."""
     digits = text.strip().lower().replace("-", "")
     if not 8 <= len(digits) <= 32 or set(digits) - set("0123456789abcdef"):
-        raise InvalidRequestError(f"{text!r} is no request id: give the UUID, or 8 or more of its first or last digits")
+        raise InvalidRequestError(
+            f"{text!r} is no request id: give the UUID, or 8 or more of its first or last digits"
+        )
     if len(digits) == 32:
         return UUID(digits)
     bounds = {"low": UUID(digits.ljust(32, "0")), "high": UUID(digits.ljust(32, "f"))}
@@ -238,7 +239,7 @@ def _checked_at(place: int, columns: Mapping[str, Any]) -> dict[str, Value]:
         raise InvalidRequestError(f"requests[{place}].{error.message}", details={"index": place}) from None
 
 
-def _grouped(rows: Iterable[dict[str, Value]]) -> list[tuple[sql.Composable, list[list[Value]]]]:
+def _grouped(rows: Iterable[dict[str, Value]]) -> list[tuple[sql.Composed, list[list[Value]]]]:
     """Rows by the columns they set: a column that is not named in a COPY gets its default."""
     groups: dict[tuple[str, ...], list[list[Value]]] = {}
     for row in rows:
@@ -271,5 +272,4 @@ def _not_ended(left: Sequence[UUID], timeout_seconds: float) -> str:
 
 
 def _sql(name: str) -> sql.SQL:
-    # A file of ours, never anybody's input.
-    return sql.SQL(cast(LiteralString, statement(name)))
+    return sql.SQL(statement(name))

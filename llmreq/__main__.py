@@ -1,0 +1,5 @@
+"""`python -m llmreq`."""
+
+from llmreq.cli.main import main
+
+main()

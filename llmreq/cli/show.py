@@ -1,0 +1,98 @@
+"""`llmreq show`: one request's whole story."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+import click
+import orjson
+from rich.console import Group
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
+
+from llmreq.cli.context import ready_client, resolve
+from llmreq.cli.output import cell, console, dollars, json_option, table, visible, write_json
+from llmreq.producer import steps
+from llmreq.producer.request import Request
+
+_FACTS = ("status", "wait_reason", "lane", "tenant_id", "agent_id", "task_type", "priority", "attempts")
+_MORE = (
+    "dedupe_key",
+    "scheduled_at",
+    "expires_at",
+    "created_at",
+    "claimed_at",
+    "completed_at",
+    "context",
+    "params",
+)
+_TOKENS = ("input_tokens", "cache_read_tokens", "cache_write_tokens", "output_tokens", "reasoning_tokens")
+_CALLS = (
+    "claim_seq",
+    "outcome",
+    "accepted",
+    "lane",
+    "http_status",
+    "latency_ms",
+    "input_tokens",
+    "output_tokens",
+)
+
+
+@click.command()
+@click.argument("id")
+@json_option
+def show(id: str, as_json: bool) -> None:
+    """Show a request and its calls. ID: the UUID, or 8 or more of its first or last digits.
+
+    \b
+    llmreq show 5f3a91c2
+    """
+    with ready_client() as client:
+        request = client.get(resolve(client, id))
+        calls = client.run(steps.attempts(request.id))
+    if as_json:
+        write_json({**asdict(request), "calls": calls})
+        return
+    console().print(Panel(Group(*_story(request)), title=str(request.id), title_align="left"))
+    rows = [
+        [*(call[name] for name in _CALLS), dollars(call["cost_usd"]), call["error_message"]] for call in calls
+    ]
+    table("Calls", [*_CALLS, "cost", "error"], rows)
+
+
+def _story(request: Request) -> list[Any]:
+    facts = Table(box=None, show_header=False, pad_edge=False)
+    values = {name: getattr(request, name) for name in (*_FACTS, *_MORE, *_TOKENS)}
+    for name, value in values.items():
+        if value not in (None, {}, 0) or name in ("status", "attempts", "priority"):
+            facts.add_row(Text(name, "dim"), Text(cell(value)))
+    facts.add_row(Text("cost", "dim"), dollars(request.cost_usd))
+    parts: list[Any] = [facts]
+    for title, text in _texts(request):
+        parts += [Text(f"\n{title}", "bold"), Text(visible(text))]
+    return parts
+
+
+def _texts(request: Request) -> list[tuple[str, str]]:
+    asked = [(f"{m.get('role', '?')}", _as_text(m.get("content"))) for m in request.messages or []]
+    if request.content is not None:
+        asked.append(("content", request.content))
+    answered = [
+        ("error", f"{request.error_code}: {request.error_message}" if request.error_code else None),
+        ("validation errors", request.validation_errors),
+        ("parsed response", request.parsed_response),
+        ("response", request.response if request.parsed_response is None else None),
+    ]
+    return asked + [(title, _as_text(value)) for title, value in answered if value is not None]
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
+    except TypeError:  # an integer beyond 64 bits
+        return repr(value)

@@ -1,0 +1,88 @@
+"""`llmreq worker`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Coroutine
+from dataclasses import replace
+from typing import Any, TypeVar
+
+import click
+
+from llmreq.cli.context import ready_url
+from llmreq.cli.logs import configure_logs
+from llmreq.cli.output import say
+from llmreq.cli.processes import run_processes
+from llmreq.database.ask import ask
+from llmreq.database.connection import connect
+from llmreq.settings import Settings, load_settings
+from llmreq.wire.provider import Provider
+from llmreq.worker.main import Ending, run_worker
+
+T = TypeVar("T")
+
+
+@click.command()
+@click.option("--concurrency", type=click.IntRange(1, 20_000), help="Calls in flight in each process.")
+@click.option("--processes", type=click.IntRange(1, 256), default=1, show_default=True)
+@click.option(
+    "--drain", is_flag=True, help="End when nothing is left that can move; exit code 1 if something is stuck."
+)
+@click.pass_context
+def worker(ctx: click.Context, concurrency: int | None, processes: int, drain: bool) -> None:
+    """Call models for whatever is in the queue, until SIGTERM. Logs are JSON lines on stderr.
+
+    The first SIGTERM or Ctrl-C lets calls end, the second hands them back at once.
+
+    \b
+    llmreq worker --concurrency 512 --processes 4
+    llmreq worker --drain
+    """
+    configure_logs()
+    settings = load_settings()
+    settings = replace(settings, concurrency=concurrency or settings.concurrency)
+    url = ready_url()
+    if processes > 1:
+        arguments = ["--concurrency", str(settings.concurrency), *(["--drain"] if drain else [])]
+        ctx.exit(run_processes(processes, arguments))
+    providers, unusable = callable_providers(settings)
+    ending = _run(run_worker(settings, url, providers, unusable, drain=drain))
+    ctx.exit(_report(ending, url))
+
+
+def callable_providers(settings: Settings) -> tuple[dict[str, Provider], dict[str, str]]:
+    """The providers this process can call, and why it cannot call the others."""
+    usable: dict[str, Provider] = {}
+    unusable: dict[str, str] = {}
+    for name, given in settings.providers.items():
+        if given.usable and given.base_url is not None:
+            usable[name] = Provider(name=name, api=given.api, base_url=given.base_url, api_key=given.api_key)
+        else:
+            unusable[name] = given.why_not or "no base_url"
+    return usable, unusable
+
+
+def _report(ending: Ending, url: str) -> int:
+    if ending.spooled:
+        say(
+            f"llmreq: the database was away: {ending.spooled} outcomes are on disk and booked by the next worker"
+        )
+    if not ending.stuck:
+        return 0
+    with connect(url, application_name="llmreq cli") as connection:
+        for lane in ask(connection, "stuck_lanes"):
+            reason = lane["error_message"] if lane["wait_reason"] != "paused" else "the lane is paused"
+            say(
+                f"llmreq: {lane['lane']}: {lane['requests']} requests are stuck: {reason or lane['wait_reason']}"
+            )
+    return 1
+
+
+def _run(main: Coroutine[Any, Any, T]) -> T:
+    if sys.platform == "win32":
+        return asyncio.run(main)
+    import uvloop  # noqa: PLC0415 – only here, and not on Windows
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)

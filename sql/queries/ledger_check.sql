@@ -1,0 +1,1 @@
+SELECT check_name, subject, expected, actual FROM llmreq_ledger_check LIMIT %(limit)s

@@ -1,0 +1,1 @@
+SELECT lane, status, requests, oldest_seconds FROM llmreq_queue_depth ORDER BY lane, status

@@ -1,0 +1,1 @@
+DELETE FROM llm_routes WHERE id = %(id)s RETURNING id
