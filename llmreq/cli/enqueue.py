@@ -83,7 +83,7 @@ def enqueue(
         if as_json:
             write_json({"id": id})
         else:
-            click.echo(id)
+            click.echo(str(id))
         for problem in client.run(steps.refused([id])).values():
             say(f"llmreq: request {id} was refused: {problem}")
             ctx.exit(1)
@@ -100,7 +100,7 @@ def _lines(client: Client, stdin: BinaryIO, defaults: dict[str, Any], *, as_json
         if as_json:
             write_json(line)
         elif line.id is not None and line.problem is None:
-            click.echo(line.id)
+            click.echo(str(line.id))
     say(f"{good} requests enqueued" + (f", {bad} lines refused" if bad else ""))
     return 1 if bad else 0
 

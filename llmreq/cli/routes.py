@@ -28,10 +28,15 @@ def list_(as_json: bool) -> None:
         write_json_lines(found)
         return
     rows = [
-        [row["id"], *(row[name] or "any" for name in ("task_type", "complexity", "quality")),
-         " → ".join(f"{lane}*" if lane in row["served"] else lane for lane in row["candidates"]), row["enabled"], row["note"]]
+        [
+            row["id"],
+            *(row[name] or "any" for name in ("task_type", "complexity", "quality")),
+            " → ".join(f"{lane}*" if lane in row["served"] else lane for lane in row["candidates"]),
+            row["enabled"],
+            row["note"],
+        ]
         for row in found
-    ]  # fmt: skip
+    ]
     table("Routes", ["id", "task type", "complexity", "quality", "candidates", "enabled", "note"], rows)
 
 

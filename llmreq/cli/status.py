@@ -5,10 +5,14 @@ from __future__ import annotations
 from dataclasses import asdict
 
 import click
+from rich.text import Text
 
 from llmreq.cli.context import ready_connection
 from llmreq.cli.output import console, dollars, json_option, table, write_json
 from llmreq.reports.status import Status, read_status
+
+_WORKER = ("id", "name", "state", "healthy", "processing", "concurrency", "providers")
+_SPEND = ("tenant_id", "lane", "calls", "cost_usd", "upper_bound_usd", "unpriced_calls")
 
 
 @click.command()
@@ -32,19 +36,15 @@ def _draw(now: Status) -> None:
     _table("Queue", now.queue, "lane", "status", "requests", "oldest_seconds", empty="empty")
     if now.waiting:
         _table("Waiting", now.waiting, "lane", "reason", "message", "requests", "until")
-    _table("Workers", now.workers, "id", "name", "state", "healthy", "processing", "concurrency", "providers",
-           empty="none: run llmreq worker")  # fmt: skip
+    _table("Workers", now.workers, *_WORKER, empty="none: run llmreq worker")
     if now.blocked:
         _table("Blocked lanes", now.blocked, "lane", "state", "blocked_until", "block_message", "pending")
-    _table("Today (UTC)", now.spend, "tenant_id", "lane", "calls", "cost_usd", "upper_bound_usd", "unpriced_calls",
-           empty="no calls")  # fmt: skip
+    _table("Today (UTC)", now.spend, *_SPEND, empty="no calls")
     if now.spend:
         known = "" if now.spend_usd is not None else f" (known so far {dollars(now.known_usd)})"
         console().print(f"Spent today: {dollars(now.spend_usd)}{known}")
     for lane in now.unpriced:
-        console().print(
-            f"UNPRICED: {lane['lane']} has no price, its cost is unknown: llmreq prices set", style="bold red"
-        )
+        console().print(Text(f"UNPRICED: {lane['lane']}: see llmreq prices set --help", "bold red"))
 
 
 def _table(title: str, rows: list[dict[str, object]], *columns: str, empty: str = "none") -> None:

@@ -26,9 +26,7 @@ T = TypeVar("T")
 @click.command()
 @click.option("--concurrency", type=click.IntRange(1, 20_000), help="Calls in flight in each process.")
 @click.option("--processes", type=click.IntRange(1, 256), default=1, show_default=True)
-@click.option(
-    "--drain", is_flag=True, help="End when nothing is left that can move; exit code 1 if something is stuck."
-)
+@click.option("--drain", is_flag=True, help="End when nothing can move; exit code 1 if anything is stuck.")
 @click.pass_context
 def worker(ctx: click.Context, concurrency: int | None, processes: int, drain: bool) -> None:
     """Call models for whatever is in the queue, until SIGTERM. Logs are JSON lines on stderr.
@@ -65,16 +63,14 @@ def callable_providers(settings: Settings) -> tuple[dict[str, Provider], dict[st
 
 def _report(ending: Ending, url: str) -> int:
     if ending.spooled:
-        say(
-            f"llmreq: the database was away: {ending.spooled} outcomes are on disk and booked by the next worker"
-        )
+        say(f"llmreq: the database was away: {ending.spooled} outcomes wait on disk for the next worker")
     if not ending.stuck:
         return 0
     with connect(url, application_name="llmreq cli") as connection:
         for lane in ask(connection, "stuck_lanes"):
-            reason = lane["error_message"] if lane["wait_reason"] != "paused" else "the lane is paused"
+            why = "the lane is paused" if lane["wait_reason"] == "paused" else lane["error_message"]
             say(
-                f"llmreq: {lane['lane']}: {lane['requests']} requests are stuck: {reason or lane['wait_reason']}"
+                f"llmreq: {lane['lane']}: {lane['requests']} requests are stuck: {why or lane['wait_reason']}"
             )
     return 1
 
@@ -82,7 +78,7 @@ def _report(ending: Ending, url: str) -> int:
 def _run(main: Coroutine[Any, Any, T]) -> T:
     if sys.platform == "win32":
         return asyncio.run(main)
-    import uvloop  # noqa: PLC0415 – only here, and not on Windows
+    import uvloop  # has no Windows build
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         return runner.run(main)

@@ -1,4 +1,4 @@
-"""The price book: versions of each model's price in dollars per million tokens. A version in use is never changed."""
+"""The price book: versions of each model's price, in dollars per million tokens; none is ever changed."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from llmreq.governor.lanes import split_lane
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Dollars per million tokens, bucket by bucket. None is unknown: a call that uses the bucket is unpriced."""
+    """Dollars per million tokens, by bucket. None is unknown: a call that uses the bucket is unpriced."""
 
     input_usd: Decimal
     output_usd: Decimal
@@ -44,8 +44,8 @@ def set_price(
 ) -> int:
     """Add a version of a lane's price, in force from `valid_from` (None: now); returns its id.
 
-    A model `*` stands for every model of the provider that has no price of its own. Calls already booked keep theirs.
-    Raises InvalidRequestError.
+    A model `*` stands for every model of the provider that has no price of its own. Calls already booked keep
+    theirs. Raises InvalidRequestError.
     """
     provider, model = split_lane(lane)
     dollars = {name: value for name, value in asdict(price).items() if value is not None}
@@ -65,6 +65,7 @@ def set_price(
         )
     except psycopg.errors.UniqueViolation:
         raise InvalidRequestError(
-            f"{lane} has a price from {valid_from} already, and calls may be booked with it: set another valid_from"
+            f"{lane} has a price from {valid_from} already, and calls may be booked with it: "
+            "give another valid_from"
         ) from None
     return int(rows[0]["id"])

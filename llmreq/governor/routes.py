@@ -38,6 +38,6 @@ def set_route(
 
 
 def remove_route(connection: psycopg.Connection[Any], id: int) -> None:
-    """Delete a route; requests that are on it stay in their lanes. Raises InvalidRequestError when there is none."""
+    """Delete a route; requests on it stay in their lanes. Raises InvalidRequestError when there is none."""
     if not ask(connection, "remove_route", id=id):
         raise InvalidRequestError(f"there is no route {id}: see llmreq routes list")

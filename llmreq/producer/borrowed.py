@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import psycopg
 import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 from sqlalchemy.orm import Session
 
 from llmreq.errors import InvalidRequestError
 
+if TYPE_CHECKING:
+    pass
+
 Borrowable = psycopg.Connection[Any] | sa.Connection | Session
-AsyncBorrowable = psycopg.AsyncConnection[Any] | AsyncConnection | AsyncSession
+AsyncBorrowable = "psycopg.AsyncConnection[Any] | AsyncConnection | AsyncSession"
 
 
 def borrow(given: Borrowable) -> psycopg.Connection[Any]:
@@ -32,6 +34,9 @@ async def borrow_async(given: AsyncBorrowable) -> psycopg.AsyncConnection[Any]:
     """The same for asyncio."""
     if isinstance(given, psycopg.AsyncConnection):
         return given
+    # Needs greenlet, which only those have who hand over one of these.
+    from sqlalchemy.ext.asyncio import AsyncSession
+
     connection = await given.connection() if isinstance(given, AsyncSession) else given
     if not connection.in_transaction():
         await connection.begin()

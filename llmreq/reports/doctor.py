@@ -36,7 +36,7 @@ Findings = Iterator[Finding]
 
 
 def diagnose(settings: Settings, find_url: Callable[[], str]) -> Findings:
-    """Every finding, as it is made. `find_url` may start the embedded server. Ends early where nothing more can be said."""
+    """Every finding, as it is made; ends early where no more can be said. `find_url` may start a server."""
     try:
         url = find_url()
         connection = connect(url, application_name="llmreq doctor")

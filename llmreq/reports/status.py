@@ -13,7 +13,7 @@ from llmreq.database.ask import Row, ask
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Rows of the views, by topic. `unpriced` names lanes whose calls cost nobody knows what (invariant 5)."""
+    """Rows of the views, by topic. `unpriced`: lanes whose calls cost nobody knows what (invariant 5)."""
 
     queue: list[Row]
     waiting: list[Row]
