@@ -99,9 +99,10 @@ class EmbeddedPostgres:
         return is_locked(self.cluster.alive_lock)
 
     def _start(self) -> None:
-        self.cluster.make_folders()
+        self.cluster.make_folder()
         deadline = time.monotonic() + DATABASE_START_SECONDS
         with exclusive(self.cluster.start_lock, DATABASE_START_SECONDS):
+            self.cluster.prepare()
             launched = False
             while (state := self._probe()) is not _State.READY:
                 if state is _State.NO_DATABASE:

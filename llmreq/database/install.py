@@ -82,5 +82,8 @@ def fingerprint() -> str:
 
 def _run(connection: sa.Connection, script: str) -> None:
     # The raw cursor: a script holds several statements and percent signs, and takes no parameters.
-    with connection.connection.cursor() as cursor:
+    cursor = connection.connection.cursor()
+    try:
         cursor.execute(script)
+    finally:
+        cursor.close()

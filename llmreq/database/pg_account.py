@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pwd
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,15 +75,21 @@ def run_as(
 
 
 def make_folder(path: Path, mode: int, owner: Account | None = None) -> None:
-    """Make one folder of ours with exactly these rights; one that is there keeps the rights it has."""
-    try:
-        path.mkdir(parents=True)
-    except FileExistsError:
+    """Make a folder of ours that has its owner and rights from the first moment; an existing one stays."""
+    if path.is_dir():
         return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     if owner is not None:
-        os.chown(path, owner.uid, owner.gid)
-    # After mkdir, not by it: a umask must not decide.
-    path.chmod(mode)
+        os.chown(part, owner.uid, owner.gid)
+    part.chmod(mode)
+    try:
+        part.rename(path)
+    except OSError:
+        part.rmdir()
+        # Another process may have made it, and put something in, in the meantime.
+        if not path.is_dir():
+            raise
 
 
 def is_reachable(account: Account | None, folder: Path) -> bool:

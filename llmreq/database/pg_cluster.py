@@ -85,10 +85,13 @@ class Cluster:
         owner = self.account.uid if self.account else os.geteuid()
         return stat.S_ISDIR(found.st_mode) and found.st_uid == owner and not found.st_mode & 0o077
 
-    def make_folders(self) -> None:
-        """Make what is missing. DatabaseUnavailableError when the server's user could not work there."""
+    def make_folder(self) -> None:
+        """Make the folder itself, in which the locks are."""
         for folder in (self.folder.parent, self.folder):
             make_folder(folder, 0o711 if self.account else 0o700)
+
+    def prepare(self) -> None:
+        """Make the socket's folder. DatabaseUnavailableError when the server's user could not work here."""
         make_folder(self.socket_folder, 0o700, self.account)
         if not self.is_private():
             raise DatabaseUnavailableError(
@@ -127,11 +130,11 @@ class Cluster:
         part.rename(self.data)
 
     def launch(self, alive: int) -> None:
-        """Start the postmaster, to which the lock `alive` passes on; it does not answer yet.
+        """Start the postmaster, to which the lock `alive` passes on; it need not answer yet.
 
         It gets a session of its own: neither Ctrl-C nor the end of the starter reaches it.
         """
-        # Nobody holds alive.lock, so a recorded pid is a zombie's or a stranger's. Postgres takes no notice of
+        # Nobody holds alive.lock: a recorded pid is a zombie's or a stranger's. Postgres takes no notice of
         # a pid that it is told is its grandparent's, and still checks that the shared memory is unused.
         stale = self.recorded_pid()
         with self._open_log() as log:

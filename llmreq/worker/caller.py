@@ -15,7 +15,8 @@ import structlog
 from llmreq.check.feedback import reask_messages
 from llmreq.errors import ErrorCode, LlmreqError
 from llmreq.wire.outcome import Answer, Billed, Call, Failure, HttpResponse
-from llmreq.wire.provider import Provider, wire_for
+from llmreq.wire.provider import Provider
+from llmreq.wire.formats import wire_for
 from llmreq.worker.checking import Expectation, check_answer, expectation
 from llmreq.worker.engine import Claim
 from llmreq.worker.local import LOCAL_RULES, run_local
@@ -112,7 +113,7 @@ class Caller:
             response = await self.sender.send(request, timeout_seconds=claim.timeout_seconds)
         except SendError as error:
             return {**_send_facts(error, claim), "latency_ms": _since(started)}
-        answer = wire.parse(_as_call(claim), response, time.time())
+        answer = wire.parse(provider, response, time.time())
         return await self._judge(answer, expected, _since(started), response)
 
     async def _judge(

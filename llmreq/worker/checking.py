@@ -6,13 +6,14 @@ Small answers are checked in place (microseconds); large ones in a thread, so th
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llmreq.check.check import Checked, check_text
-from llmreq.check.decode import storable_json, storable_text
+from llmreq.check.check import Checked, check_text, check_tool_calls
+from llmreq.check.decode import storable_text
 from llmreq.check.schemas import CompiledSchema, compile_schema
-from llmreq.check.tools import ToolSchemas, check_tool_calls, compile_tools
+from llmreq.check.tools import ToolSchemas, compile_tools
 from llmreq.limits import INLINE_CHECK_BYTES
 from llmreq.wire.outcome import Answer
 from llmreq.worker.engine import Claim
@@ -45,7 +46,7 @@ def _check(answer: Answer, expected: Expectation) -> dict[str, Any]:
     text = answer.text or ""
     checked: Checked
     if answer.tool_calls:
-        checked = check_tool_calls(answer.tool_calls, expected.tools, answer.text)
+        checked = check_tool_calls(answer.tool_calls, expected.tools or compile_tools(None), answer.text)
     else:
         checked = check_text(text, schema=expected.schema, allow_text=expected.allow_text)
     return checked_facts(checked, text)
@@ -53,24 +54,18 @@ def _check(answer: Answer, expected: Expectation) -> dict[str, Any]:
 
 def checked_facts(checked: Checked, text: str) -> dict[str, Any]:
     """A check's result as facts for the report, storable in Postgres."""
-    stored, text_changed = storable_text(text)
-    parsed, json_changed = storable_json(checked.parsed)
-    repairs = list(checked.repairs)
-    if text_changed or json_changed:
-        repairs.append({"type": "unstorable_characters", "message": "U+0000 and lone surrogates became U+FFFD"})
-    facts: dict[str, Any] = {"response": stored, "repairs": repairs or None}
+    facts: dict[str, Any] = {"response": storable_text(text)[0], "repairs": list(checked.repairs) or None}
     if checked.code is None:
-        return {**facts, "outcome": "completed", "parsed_response": parsed}
-    errors = [storable_json(error)[0] for error in checked.errors]
+        return {**facts, "outcome": "completed", "parsed_response": checked.parsed}
     return {
         **facts,
         "outcome": checked.code,
-        "validation_errors": errors,
-        "error_message": _summary(errors),
+        "validation_errors": list(checked.errors),
+        "error_message": _summary(checked.errors),
     }
 
 
-def _summary(errors: list[Any]) -> str:
+def _summary(errors: Sequence[Mapping[str, Any]]) -> str:
     first = errors[0]
     where = f"{first['field']}: " if first.get("field") else ""
     more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""

@@ -1,0 +1,147 @@
+"""HTTP errors of all vendors as one Failure: by status, then by the body's type and code; by text only where nothing else tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import orjson
+
+from llmreq.errors import ErrorCode
+from llmreq.limits import MAX_ERROR_BODY_CHARS
+from llmreq.wire.outcome import Answer, Billed, Failure, HttpResponse
+from llmreq.wire.provider import Provider
+from llmreq.wire.rate_headers import retry_after_seconds
+from llmreq.wire.redact import redact
+
+# OpenAI 429 types and codes, and Anthropic error codes, that mean: no money, not: too fast.
+_OUT_OF_MONEY = {
+    "insufficient_quota",
+    "credit_balance_exhausted",
+    "organization_spend_limit_exceeded",
+    "project_spend_limit_exceeded",
+    "organization_usage_limit_exceeded",
+    "enforced_spend_limit_reached",
+    "contract_spend_limit_reached",
+    "spend_limit_reached",
+    "billing_error",
+}
+_TOO_LONG_CODES = {"context_length_exceeded", "exceed_context_size_error", "request_too_large"}
+# Neither vendor has a code for these in every case.
+_TOO_LONG_TEXTS = ("prompt is too long", "maximum context length", "context window", "exceeds the available context size")
+_SPEND_TEXTS = ("usage limit", "spend limit", "spending limit", "credit balance is too low")
+_FILTER_CODES = {"content_filter", "content_policy_violation"}
+
+_BY_STATUS = {
+    401: ErrorCode.AUTHENTICATION,
+    402: ErrorCode.QUOTA_EXHAUSTED,
+    403: ErrorCode.AUTHENTICATION,
+    404: ErrorCode.UNKNOWN_MODEL,
+    408: ErrorCode.PROVIDER_UNAVAILABLE,
+    409: ErrorCode.PROVIDER_UNAVAILABLE,
+    413: ErrorCode.CONTEXT_OVERFLOW,
+    429: ErrorCode.RATE_LIMITED,
+    504: ErrorCode.PROVIDER_TIMEOUT,
+}
+
+
+def http_failure(provider: Provider, response: HttpResponse, now: float) -> Answer:
+    """The answer that an HTTP status other than 2xx is."""
+    body = _body(response.body)
+    error = _error_object(body)
+    words = {str(error.get(key)) for key in ("type", "code", "error_code")}
+    details_in = error.get("details")
+    if isinstance(details_in, Mapping):
+        words.add(str(details_in.get("error_code")))
+    said = _message(error, response.body)
+    code = _code(response.status, words, said.lower())
+    said = redact(said, provider.api_key)
+    details = {
+        "http_status": response.status,
+        "type": _short(error.get("type"), provider),
+        "code": _short(error.get("code"), provider),
+        "param": _short(error.get("param"), provider),
+        "body": None if error else said,
+    }
+    return Answer(
+        billed=Billed.UPPER_BOUND if response.status == 504 else Billed.NOT_BILLED,
+        http_status=response.status,
+        provider_request_id=request_id(response),
+        failure=Failure(
+            code,
+            f"{provider.name} answered {response.status}: {said}" if said else f"{provider.name} answered {response.status}",
+            {name: value for name, value in details.items() if value is not None},
+            retry_after_seconds(response.headers, now),
+        ),
+    )
+
+
+def unreadable(provider: Provider, response: HttpResponse) -> Answer:
+    """A 200 whose body is not the vendor's JSON: a proxy's page or a wrong base URL; perhaps paid for."""
+    said = redact(response.body[: MAX_ERROR_BODY_CHARS * 4].decode("utf-8", "replace"), provider.api_key)
+    return Answer(
+        billed=Billed.UPPER_BOUND,
+        http_status=response.status,
+        provider_request_id=request_id(response),
+        failure=Failure(
+            ErrorCode.PROVIDER_UNAVAILABLE,
+            f"{provider.name} answered {response.status} with something that is not its JSON: check its base URL",
+            {"http_status": response.status, "body": said[:MAX_ERROR_BODY_CHARS]},
+        ),
+    )
+
+
+def request_id(response: HttpResponse) -> str | None:
+    """The vendor's id for this call, which its support asks for."""
+    return response.headers.get("request-id") or response.headers.get("x-request-id")
+
+
+def decoded(response: HttpResponse) -> Mapping[str, Any] | None:
+    """A 200's body, if it is a JSON object."""
+    body = _body(response.body)
+    return body if isinstance(body, Mapping) else None
+
+
+def _code(status: int, words: set[str], said: str) -> ErrorCode:
+    if words & _OUT_OF_MONEY:
+        return ErrorCode.QUOTA_EXHAUSTED
+    if words & _FILTER_CODES:
+        return ErrorCode.CONTENT_FILTERED
+    if status in (400, 413, 422) and (words & _TOO_LONG_CODES or any(text in said for text in _TOO_LONG_TEXTS)):
+        return ErrorCode.CONTEXT_OVERFLOW
+    if status == 400 and any(text in said for text in _SPEND_TEXTS):
+        return ErrorCode.QUOTA_EXHAUSTED
+    if status in _BY_STATUS:
+        return _BY_STATUS[status]
+    return ErrorCode.PROVIDER_UNAVAILABLE if status >= 500 or status < 400 else ErrorCode.INVALID_REQUEST
+
+
+def _body(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except ValueError:
+        return None
+
+
+def _error_object(body: Any) -> Mapping[str, Any]:
+    """The part that names the error: {"error": {…}}, a list of one, a text, or the body itself."""
+    if isinstance(body, list) and len(body) == 1:
+        body = body[0]
+    if not isinstance(body, Mapping):
+        return {}
+    error = body.get("error", body)
+    if isinstance(error, str):
+        return {"message": error}
+    return error if isinstance(error, Mapping) else {}
+
+
+def _message(error: Mapping[str, Any], raw: bytes) -> str:
+    said = error.get("message") or error.get("detail")
+    if isinstance(said, list | dict):
+        said = orjson.dumps(said).decode()
+    text = said if isinstance(said, str) else raw[: MAX_ERROR_BODY_CHARS * 4].decode("utf-8", "replace")
+    return " ".join(text.split())[:MAX_ERROR_BODY_CHARS]
+
+
+def _short(value: Any, provider: Provider) -> str | None:
+    return redact(str(value)[:200], provider.api_key) if value is not None else None

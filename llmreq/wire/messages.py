@@ -1,0 +1,110 @@
+"""Messages, tools and params as producers write them, taken into one shape before a vendor's.
+
+Accepted besides our own: OpenAI's `tool_calls` and nested tools, Anthropic's `input_schema`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from llmreq.errors import InvalidRequestError
+
+ROLES = ("system", "developer", "user", "assistant", "tool")
+
+# The row's own columns and what only an operator decides: never from `params`.
+_NOT_FROM_A_ROW = {
+    "model", "messages", "system", "stream", "stream_options", "n", "tools", "tool_choice", "response_format", "output_config",
+    "api_key", "base_url", "headers", "extra_headers", "url", "authorization", "max_output_tokens", "max_tokens",
+    "max_completion_tokens",
+}  # fmt: skip
+_CAPS = {"max_output_tokens", "max_tokens", "max_completion_tokens"}
+
+
+def checked_messages(messages: Any) -> Sequence[Mapping[str, Any]]:
+    """The messages, or InvalidRequestError naming the first that is wrong."""
+    if not isinstance(messages, list | tuple) or not messages:
+        raise InvalidRequestError('messages must be a list of {"role","content"} with at least one entry')
+    for index, message in enumerate(messages):
+        if not isinstance(message, Mapping) or message.get("role") not in ROLES:
+            raise InvalidRequestError(f"messages[{index}] must be an object with a role of {', '.join(ROLES)}")
+    return messages
+
+
+def tool_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """An assistant turn's tool calls as {"id","tool_name","params"}."""
+    calls = []
+    for call in message.get("tool_calls") or []:
+        if not isinstance(call, Mapping):
+            raise InvalidRequestError("tool_calls of an assistant message must be objects")
+        function = call.get("function")
+        if isinstance(function, Mapping):
+            params: Any = function.get("arguments")
+            params = orjson.loads(params) if isinstance(params, str) and params else params
+            calls.append({"id": call.get("id"), "tool_name": function.get("name"), "params": params or {}})
+        else:
+            calls.append({"id": call.get("id"), "tool_name": call.get("tool_name"), "params": call.get("params") or {}})
+    for call in calls:
+        if not isinstance(call["id"], str) or not isinstance(call["tool_name"], str):
+            raise InvalidRequestError('a tool call of an assistant message must hold "id" and "tool_name"')
+    return calls
+
+
+def tools(given: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
+    """The tools as {"name","description","parameters"}, further keys kept."""
+    found = []
+    for tool in given or []:
+        inner = tool.get("function") if isinstance(tool.get("function"), Mapping) else tool
+        assert isinstance(inner, Mapping)
+        schema = inner.get("parameters", inner.get("input_schema", {"type": "object", "properties": {}}))
+        found.append({"name": inner["name"], "description": inner.get("description", ""), "parameters": schema})
+    return found
+
+
+def tool_choice(given: Any) -> tuple[str, str | None]:
+    """(auto | none | required | tool, name) from our form or either vendor's."""
+    if isinstance(given, str):
+        word = {"any": "required"}.get(given, given)
+        if word in ("auto", "none", "required"):
+            return word, None
+    elif isinstance(given, Mapping):
+        function = given.get("function")
+        name = function.get("name") if isinstance(function, Mapping) else given.get("name")
+        if isinstance(name, str):
+            return "tool", name
+        word = {"any": "required"}.get(str(given.get("type")), str(given.get("type")))
+        if word in ("auto", "none", "required"):
+            return word, None
+    raise InvalidRequestError('tool_choice must be "auto", "none", "required" or {"name": …}')
+
+
+def params(given: Any) -> dict[str, Any]:
+    """The producer's params without the output cap. Raises InvalidRequestError for what a row may not decide."""
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise InvalidRequestError("params must be an object")
+    for name in given:
+        low = str(name).lower()
+        if low in _NOT_FROM_A_ROW - _CAPS or "header" in low or "key" in low.split("_") and low != "prompt_cache_key":
+            raise InvalidRequestError(f"params may not hold {name!r}: it has its own column or belongs to the operator")
+    return {name: value for name, value in given.items() if name not in _CAPS}
+
+
+def text_of(content: Any) -> str:
+    """A message's content as plain text."""
+    if isinstance(content, str):
+        return content
+    if isinstance(content, list):
+        return "\n\n".join(str(block.get("text", "")) for block in content if isinstance(block, Mapping))
+    return "" if content is None else orjson.dumps(content).decode()
+
+
+def schema_instruction(schema: Any) -> str:
+    """For providers that take no schema: what to answer, as a system message."""
+    return (
+        "Answer with one JSON value and nothing else: no explanation, no Markdown. It must be valid against this JSON Schema:\n"
+        + orjson.dumps(schema).decode()
+    )

@@ -1,0 +1,102 @@
+"""Retry-After in all its forms, Go durations, and the vendors' rate-limit headers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from llmreq.limits import MAX_RETRY_AFTER_SECONDS
+
+_UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_GO_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s)")
+
+
+@dataclass(frozen=True, slots=True)
+class RateHeaders:
+    """One resource's limit as the provider sees it now. `reset_seconds` counts from the response."""
+
+    limit: int | None
+    remaining: int | None
+    reset_seconds: float | None
+
+
+def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
+    """Seconds to wait: `retry-after-ms` first, then `retry-after` in seconds or as an HTTP date; bounded."""
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return _bounded(milliseconds / 1000)
+    given = headers.get("retry-after")
+    if given is None:
+        return None
+    seconds = _number(given)
+    if seconds is not None:
+        return _bounded(seconds)
+    try:
+        at = parsedate_to_datetime(given)
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+    if at.tzinfo is None:
+        at = at.replace(tzinfo=UTC)
+    return _bounded(at.timestamp() - now)
+
+
+def go_duration_seconds(text: str) -> float | None:
+    """`6m0s`, `7.66s`, `120ms` in seconds; None for anything else."""
+    parts = _GO_PART.findall(text)
+    if not parts or "".join(number + unit for number, unit in parts) != text:
+        return None
+    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+
+
+def rate_headers(headers: Mapping[str, str], now: float) -> dict[str, RateHeaders]:
+    """What either vendor says of `requests`, `tokens`, `input-tokens`, `output-tokens`; absent ones are left out."""
+    found = {}
+    for resource in ("requests", "tokens", "input-tokens", "output-tokens"):
+        openai = _openai(headers, resource)
+        anthropic = _anthropic(headers, resource, now)
+        if (seen := openai or anthropic) is not None:
+            found[resource] = seen
+    return found
+
+
+def _openai(headers: Mapping[str, str], resource: str) -> RateHeaders | None:
+    limit, remaining, reset = (headers.get(f"x-ratelimit-{part}-{resource}") for part in ("limit", "remaining", "reset"))
+    if limit is None and remaining is None:
+        return None
+    return RateHeaders(_whole(limit), _whole(remaining), go_duration_seconds(reset) if reset else None)
+
+
+def _anthropic(headers: Mapping[str, str], resource: str, now: float) -> RateHeaders | None:
+    limit, remaining, reset = (
+        headers.get(f"anthropic-ratelimit-{resource}-{part}") for part in ("limit", "remaining", "reset")
+    )
+    if limit is None and remaining is None:
+        return None
+    return RateHeaders(_whole(limit), _whole(remaining), _until(reset, now))
+
+
+def _until(stamp: str | None, now: float) -> float | None:
+    try:
+        return max(0.0, datetime.fromisoformat(stamp).timestamp() - now) if stamp else None
+    except ValueError:
+        return None
+
+
+def _number(text: str | None) -> float | None:
+    try:
+        number = float(text) if text is not None else None
+    except ValueError:
+        return None
+    return number if number is not None and 0 <= number < 1e12 else None
+
+
+def _whole(text: str | None) -> int | None:
+    number = _number(text)
+    return None if number is None else int(number)
+
+
+def _bounded(seconds: float) -> float:
+    return min(max(0.0, seconds), MAX_RETRY_AFTER_SECONDS)
