@@ -76,7 +76,7 @@ def enqueue(
         columns["content"] = _read(file)
     with ready_client() as client:
         if not questions:
-            ctx.exit(_lines(client, click.get_binary_stream("stdin"), columns, as_json=as_json))
+            ctx.exit(_lines(client, sys.stdin.buffer, columns, as_json=as_json))
         id = client.enqueue(**columns)
         if wait:
             ctx.exit(wait_and_write(client, id, timeout, as_json=as_json))

@@ -16,6 +16,7 @@ from llmreq.cli.output import say
 from llmreq.cli.processes import run_processes
 from llmreq.database.ask import ask
 from llmreq.database.connection import connect
+from llmreq.provider_settings import ProviderSettings
 from llmreq.settings import Settings, load_settings
 from llmreq.wire.provider import Provider
 from llmreq.worker.main import Ending, run_worker
@@ -54,11 +55,27 @@ def callable_providers(settings: Settings) -> tuple[dict[str, Provider], dict[st
     usable: dict[str, Provider] = {}
     unusable: dict[str, str] = {}
     for name, given in settings.providers.items():
-        if given.usable and given.base_url is not None:
-            usable[name] = Provider(name=name, api=given.api, base_url=given.base_url, api_key=given.api_key)
+        if not given.usable or given.base_url is None:
+            unusable[name] = given.why_not or "it has no base_url"
+        elif given.api not in ("openai", "anthropic"):
+            unusable[name] = f"api {given.api!r} answers no chat requests"
         else:
-            unusable[name] = given.why_not or "no base_url"
+            usable[name] = _as_provider(given, given.base_url)
     return usable, unusable
+
+
+def _as_provider(given: ProviderSettings, base_url: str) -> Provider:
+    provider = Provider(
+        name=given.name,
+        api="anthropic" if given.api == "anthropic" else "openai",
+        base_url=base_url,
+        api_key=given.api_key,
+    )
+    if given.max_tokens_field is not None:
+        provider = replace(provider, max_tokens_field=given.max_tokens_field)
+    if given.native_schema is not None:
+        provider = replace(provider, native_schema=given.native_schema)
+    return provider
 
 
 def _report(ending: Ending, url: str) -> int:

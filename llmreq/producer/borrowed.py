@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 from llmreq.errors import InvalidRequestError
 
 if TYPE_CHECKING:
-    pass
+    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession
 
-Borrowable = psycopg.Connection[Any] | sa.Connection | Session
-AsyncBorrowable = "psycopg.AsyncConnection[Any] | AsyncConnection | AsyncSession"
+Borrowable: TypeAlias = psycopg.Connection[Any] | sa.Connection | Session
+AsyncBorrowable: TypeAlias = "psycopg.AsyncConnection[Any] | AsyncConnection | AsyncSession"
 
 
 def borrow(given: Borrowable) -> psycopg.Connection[Any]:
