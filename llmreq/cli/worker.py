@@ -70,6 +70,8 @@ def _as_provider(given: ProviderSettings, base_url: str) -> Provider:
         api="anthropic" if given.api == "anthropic" else "openai",
         base_url=base_url,
         api_key=given.api_key,
+        # Only OpenAI itself insists on the new name; compatible servers often know the old one alone.
+        max_tokens_field="max_completion_tokens" if given.name == "openai" else "max_tokens",
     )
     if given.max_tokens_field is not None:
         provider = replace(provider, max_tokens_field=given.max_tokens_field)

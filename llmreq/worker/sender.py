@@ -16,7 +16,6 @@ from typing import Literal
 from pyreqwest.client import Client, ClientBuilder
 from pyreqwest.exceptions import (
     BuilderError,
-    ConnectError,
     ConnectTimeoutError,
     PyreqwestError,
     RequestTimeoutError,
@@ -24,6 +23,9 @@ from pyreqwest.exceptions import (
 
 from llmreq.limits import CONNECT_TIMEOUT_SECONDS, MAX_ANSWER_BYTES
 from llmreq.wire.outcome import HttpRequest, HttpResponse
+
+_NO_CONNECTION = "client error (Connect)"
+"""The cause by which hyper says that no connection came about: DNS, TCP or TLS."""
 
 IDLE_CONNECTION_SECONDS = 60
 """Kept connections are closed after this: shorter than what providers' load balancers allow."""
@@ -59,14 +61,16 @@ class Sender:
             raise SendError("timeout", f"no whole answer within {timeout_seconds:g} s") from None
         except ConnectTimeoutError:
             raise SendError("not_sent", f"no connection within {CONNECT_TIMEOUT_SECONDS:g} s") from None
-        except ConnectError as error:
-            raise SendError("not_sent", f"cannot connect: {_cause(error)}") from None
         except BuilderError as error:
-            raise SendError("not_sent", f"cannot be sent: {_cause(error)}") from None
+            raise SendError("not_sent", f"cannot be sent: {_causes(error)[-1]}") from None
         except RequestTimeoutError:
             raise SendError("timeout", f"no whole answer within {timeout_seconds:g} s") from None
         except PyreqwestError as error:
-            raise SendError("unknown", f"the connection broke during the call: {_cause(error)}") from None
+            causes = _causes(error)
+            # The class alone does not tell: a connection that is reset after the request left is a ConnectError too.
+            if _NO_CONNECTION in causes:
+                raise SendError("not_sent", f"cannot connect: {causes[-1]}") from None
+            raise SendError("unknown", f"the connection broke during the call: {causes[-1]}") from None
 
     async def close(self) -> None:
         """Close every connection."""
@@ -106,9 +110,8 @@ def _builder() -> ClientBuilder:
     return builder
 
 
-def _cause(error: PyreqwestError) -> str:
-    """The innermost cause: the outer messages repeat the URL."""
+def _causes(error: PyreqwestError) -> list[str]:
+    """The causes from the outermost in, each in one line; the outer ones repeat the URL, the innermost says why."""
     details = getattr(error, "details", None)
     causes = details.get("causes") if isinstance(details, dict) else None
-    text = str(causes[-1]["message"]) if causes else type(error).__name__
-    return " ".join(text.split())[:200]
+    return [" ".join(str(cause["message"]).split())[:200] for cause in causes or []] or [type(error).__name__]
