@@ -8,10 +8,21 @@ import click
 
 
 @click.command()
-@click.option("--port", type=click.IntRange(0, 65535), default=8089, show_default=True, help="0 picks a free one.")
-@click.option("--latency-ms", default="200", show_default=True, help="A number, uniform:LOW:HIGH or lognormal:MEDIAN:SIGMA.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8089, show_default=True, help="0 picks a free one."
+)
+@click.option(
+    "--latency-ms",
+    default="200",
+    show_default=True,
+    help="A number, uniform:LOW:HIGH or lognormal:MEDIAN:SIGMA.",
+)
 @click.option("--seed", type=int, default=0, show_default=True, help="For random faults and latencies.")
-@click.option("--ledger", type=click.Path(dir_okay=False, path_type=Path), help="Also append every call to this file, as JSON lines.")
+@click.option(
+    "--ledger",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Also append every call to this file, as JSON lines.",
+)
 def simulate(port: int, latency_ms: str, seed: int, ledger: Path | None) -> None:
     """Run a provider to test against, OpenAI- and Anthropic-shaped, with its own bill.
 

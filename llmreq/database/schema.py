@@ -15,11 +15,16 @@ _NOW = sa.text("llmreq_now()")
 
 def _time(name: str, *, default: bool = False, required: bool = False) -> sa.Column[object]:
     return sa.Column(
-        name, TIMESTAMP(timezone=True), nullable=not (default or required), server_default=_NOW if default else None
+        name,
+        TIMESTAMP(timezone=True),
+        nullable=not (default or required),
+        server_default=_NOW if default else None,
     )
 
 
-def _count(name: str, kind: type[sa.types.TypeEngine[int]] = sa.BigInteger, default: str = "0") -> sa.Column[int]:
+def _count(
+    name: str, kind: type[sa.types.TypeEngine[int]] = sa.BigInteger, default: str = "0"
+) -> sa.Column[int]:
     return sa.Column(name, kind, nullable=False, server_default=sa.text(default))
 
 
@@ -107,7 +112,9 @@ sa.Index(
     _requests.id,
     postgresql_where=_pending,
 )
-sa.Index("llm_requests_processing_idx", _requests.worker_id, postgresql_where=sa.text("status = 'processing'"))
+sa.Index(
+    "llm_requests_processing_idx", _requests.worker_id, postgresql_where=sa.text("status = 'processing'")
+)
 sa.Index(
     "llm_requests_cancel_idx",
     _requests.worker_id,

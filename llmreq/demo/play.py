@@ -35,7 +35,9 @@ def play(settings: Settings, console: Console, provider_name: str) -> None:
     console.rule("[bold]llmreq: a row goes in, a checked and costed answer comes out")
     url = database_url(settings)
     migrate(url)
-    console.print(f"Postgres: {describe(url)}{'' if settings.database_url else ' (embedded, started for you)'}")
+    console.print(
+        f"Postgres: {describe(url)}{'' if settings.database_url else ' (embedded, started for you)'}"
+    )
     run_id = uuid4()
     with connect(url) as connection, stage.provider(settings, provider_name) as provider:
         connection.row_factory = dict_row
@@ -64,7 +66,9 @@ def play(settings: Settings, console: Console, provider_name: str) -> None:
 
 
 def _insert(connection: Connection, console: Console, run_id: UUID, *, simulated: bool) -> None:
-    console.print("\n[bold]Plain INSERTs, as any language can send them[/bold] (each also gets a run_id here)")
+    console.print(
+        "\n[bold]Plain INSERTs, as any language can send them[/bold] (each also gets a run_id here)"
+    )
     for scene in story.SCENES:
         if scene.simulated and not simulated:
             continue
@@ -92,7 +96,8 @@ def _answer_tool_call(url: str, console: Console, first: UUID, run_id: UUID) -> 
         return  # the model answered without its tool, or failed: the table tells
     calls = turn.parsed_response["tool_calls"]
     results = [
-        {"role": "tool", "tool_call_id": call["id"], "content": story.tide_at(**call["params"])} for call in calls
+        {"role": "tool", "tool_call_id": call["id"], "content": story.tide_at(**call["params"])}
+        for call in calls
     ]
     for call, result in zip(calls, results, strict=True):
         console.print(f"\ntool call: {call['tool_name']}({call['params']}) → {result['content']}")
@@ -113,7 +118,9 @@ def _watch(connection: Connection, console: Console, run_id: UUID, worker: Any, 
             if worker.poll() is not None:
                 raise LlmreqError(f"the worker ended early: see {log}")
             if time.monotonic() > until:
-                raise LlmreqError(f"not all requests ended within {PATIENCE_SECONDS} s: see {log} and llmreq status")
+                raise LlmreqError(
+                    f"not all requests ended within {PATIENCE_SECONDS} s: see {log} and llmreq status"
+                )
             time.sleep(0.1)
 
 
@@ -174,11 +181,14 @@ def _show_document(connection: Connection, console: Console, document: UUID) -> 
 
 def _compare_bills(connection: Connection, console: Console, run_id: UUID, simulator: Any) -> None:
     row = connection.execute(
-        "SELECT sum(cost_usd) AS usd, count(*) AS calls FROM llm_attempts WHERE run_id = %s AND provider <> 'local'", (run_id,)
+        "SELECT sum(cost_usd) AS usd, count(*) AS calls FROM llm_attempts WHERE run_id = %s AND provider <> 'local'",
+        (run_id,),
     ).fetchone()
     assert row is not None  # an aggregate always has a row
     bill = simulator.ledger()["cost_usd"]
-    console.print(f"Our ledger: {row['calls']} calls, ${row['usd']:.8f}. The provider's own bill: ${float(bill):.8f}.")
+    console.print(
+        f"Our ledger: {row['calls']} calls, ${row['usd']:.8f}. The provider's own bill: ${float(bill):.8f}."
+    )
 
 
 def _show_what_next(console: Console, settings: Settings, run_id: UUID) -> None:

@@ -51,7 +51,7 @@ def worker(url: str, environment: Mapping[str, str], log: Path) -> Iterator[subp
     """A worker process like any other; its log goes to a file. Ended by SIGTERM, as a service manager would."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("wb") as out:
-        process = subprocess.Popen(  # noqa: S603 - our own command line
+        process = subprocess.Popen(
             [sys.executable, "-m", "llmreq", "worker"],
             env={**os.environ, **environment, "LLMREQ_DATABASE_URL": url},
             stdin=subprocess.DEVNULL,

@@ -42,9 +42,14 @@ def instance(schema: Any, root: Any = None, depth: int = 0) -> Any:
     kind = schema.get("type")
     kind = kind[0] if isinstance(kind, list) else kind
     if kind == "object" or "properties" in schema:
-        return {name: instance(child, root, depth + 1) for name, child in schema.get("properties", {}).items()}
+        return {
+            name: instance(child, root, depth + 1) for name, child in schema.get("properties", {}).items()
+        }
     if kind == "array":
-        return [instance(schema.get("items", {}), root, depth + 1) for _ in range(max(1, int(schema.get("minItems", 1))))]
+        return [
+            instance(schema.get("items", {}), root, depth + 1)
+            for _ in range(max(1, int(schema.get("minItems", 1))))
+        ]
     return _scalar(kind, schema)
 
 
@@ -64,7 +69,13 @@ def _scalar(kind: Any, schema: Mapping[str, Any]) -> Any:
         step = schema.get("multipleOf")
         if step:
             value = -(-value // step) * step
-        return int(value) if kind == "integer" else value + 0.5 if "maximum" not in schema and not step else value
+        return (
+            int(value)
+            if kind == "integer"
+            else value + 0.5
+            if "maximum" not in schema and not step
+            else value
+        )
     if kind == "boolean":
         return True
     if kind == "null":

@@ -25,7 +25,18 @@ from llmreq.simulator.server import Reply, Request
 BAD_KEY = "sk-bad"
 CONVERSATIONS_KEPT = 100_000
 
-_ERRORS = {"http_400", "http_401", "http_403", "http_404", "http_429", "quota", "http_500", "http_503", "http_529", "context_overflow"}
+_ERRORS = {
+    "http_400",
+    "http_401",
+    "http_403",
+    "http_404",
+    "http_429",
+    "quota",
+    "http_500",
+    "http_503",
+    "http_529",
+    "context_overflow",
+}
 
 
 class App:
@@ -54,8 +65,22 @@ class App:
             if request.path == "/v1/messages" and request.method == "POST":
                 return await self._call("anthropic", request, connected)
             if request.path == "/v1/models":
-                return _json(200, {"object": "list", "data": [{"id": name, "object": "model"} for name in self.bill.prices]})
-            return _json(404, {"error": {"message": f"Invalid URL ({request.method} {request.path})", "type": "invalid_request_error"}})
+                return _json(
+                    200,
+                    {
+                        "object": "list",
+                        "data": [{"id": name, "object": "model"} for name in self.bill.prices],
+                    },
+                )
+            return _json(
+                404,
+                {
+                    "error": {
+                        "message": f"Invalid URL ({request.method} {request.path})",
+                        "type": "invalid_request_error",
+                    }
+                },
+            )
         finally:
             self._in_flight -= 1
 
@@ -98,7 +123,9 @@ class App:
                     raise Refused("anthropic-version: header is required")
                 asked = question.read_anthropic(body, version)
         except (ValueError, KeyError, AttributeError, TypeError) as error:
-            return _json(*shapes.error(wire, "http_400", call.id, f"We could not parse your request: {error!r}"))
+            return _json(
+                *shapes.error(wire, "http_400", call.id, f"We could not parse your request: {error!r}")
+            )
         except Refused as error:
             return _json(*shapes.error(wire, "http_400", call.id, str(error)))
         call.model = asked.model
@@ -116,10 +143,18 @@ class App:
         return self._play(wire, asked, fault, tokens, call)
 
     def _refuse_key(self, wire: str, request: Request, id: str) -> Reply | None:
-        header = request.headers.get("authorization", "").removeprefix("Bearer ") if wire == "openai" else request.headers.get("x-api-key", "")
+        header = (
+            request.headers.get("authorization", "").removeprefix("Bearer ")
+            if wire == "openai"
+            else request.headers.get("x-api-key", "")
+        )
         if not header or header.startswith(BAD_KEY):
             # The vendors repeat a part of a wrong key; so does this, to prove that ours never reaches a row.
-            said = f"Incorrect API key provided: {header}." if wire == "openai" else f"invalid x-api-key {header}"
+            said = (
+                f"Incorrect API key provided: {header}."
+                if wire == "openai"
+                else f"invalid x-api-key {header}"
+            )
             return _json(*shapes.error(wire, "http_401", id, said))
         return None
 
@@ -155,14 +190,20 @@ class App:
         call.billed = True
         if fault.name == "non_json_200":
             call.billed = False
-            return Reply(200, b"<html>Welcome to the hotel's network. Please log in.</html>", content_type="text/html")
+            return Reply(
+                200, b"<html>Welcome to the hotel's network. Please log in.</html>", content_type="text/html"
+            )
         text, tool, finish, refusal = _said(asked, fault)
         if fault.name == "cached":
             tokens.cache_read, tokens.cache_write_5m = tokens.input // 2, tokens.input // 8
             tokens.cache_write_1h = tokens.input // 16 if wire == "anthropic" else 0
             tokens.input -= tokens.cache_read + tokens.cache_write_5m + tokens.cache_write_1h
             tokens.reasoning = 7
-        tokens.output = math.ceil(len((text or "").encode("utf-8", "replace")) / 4) + tokens.reasoning + (12 if tool else 0)
+        tokens.output = (
+            math.ceil(len((text or "").encode("utf-8", "replace")) / 4)
+            + tokens.reasoning
+            + (12 if tool else 0)
+        )
         call.tokens = tokens
         body = _shape(wire, call, asked, text, tool, finish, refusal)
         if fault.name == "refusal" and wire == "anthropic":
@@ -207,10 +248,19 @@ class App:
 
 def _said(asked: Question, fault: Fault) -> tuple[str | None, dict[str, Any] | None, str, str | None]:
     """(text, tool call, finish: stop | cut | filter | refused, refusal) of one answer."""
-    good = sentence(asked.conversation) if asked.schema is None else orjson.dumps(instance(asked.schema)).decode()
+    good = (
+        sentence(asked.conversation)
+        if asked.schema is None
+        else orjson.dumps(instance(asked.schema)).decode()
+    )
     match fault.name:
         case "broken_json":
-            return good[: max(1, len(good) - 3)] if good.startswith("{") else '{"answer": "cut sho', None, "stop", None
+            return (
+                good[: max(1, len(good) - 3)] if good.startswith("{") else '{"answer": "cut sho',
+                None,
+                "stop",
+                None,
+            )
         case "fenced_json":
             return f"```json\n{good}\n```", None, "stop", None
         case "prose_json":
@@ -226,11 +276,21 @@ def _said(asked: Question, fault: Fault) -> tuple[str | None, dict[str, Any] | N
         case "empty":
             return None, None, "stop", None
         case "huge":
-            return orjson.dumps(["x" * 100] * int(fault.number("size", 5_000_000) / 103)).decode(), None, "stop", None
+            return (
+                orjson.dumps(["x" * 100] * int(fault.number("size", 5_000_000) / 103)).decode(),
+                None,
+                "stop",
+                None,
+            )
         case "null_byte":
             return '{"text": "a\\u0000b \\ud800 c"}', None, "stop", None
         case "pathological":
-            return orjson.dumps({"text": "a" * int(fault.number("length", 5000)) + "!"}).decode(), None, "stop", None
+            return (
+                orjson.dumps({"text": "a" * int(fault.number("length", 5000)) + "!"}).decode(),
+                None,
+                "stop",
+                None,
+            )
         case "text":
             return fault.settings["text"], None, "stop", None
     if asked.tool is not None:
@@ -240,15 +300,35 @@ def _said(asked: Question, fault: Fault) -> tuple[str | None, dict[str, Any] | N
     return good, None, "stop", None
 
 
-_OPENAI_FINISH = {"stop": "stop", "cut": "length", "filter": "content_filter", "refused": "stop", "tool": "tool_calls"}
-_ANTHROPIC_FINISH = {"stop": "end_turn", "cut": "max_tokens", "filter": "refusal", "refused": "refusal", "tool": "tool_use"}
+_OPENAI_FINISH = {
+    "stop": "stop",
+    "cut": "length",
+    "filter": "content_filter",
+    "refused": "stop",
+    "tool": "tool_calls",
+}
+_ANTHROPIC_FINISH = {
+    "stop": "end_turn",
+    "cut": "max_tokens",
+    "filter": "refusal",
+    "refused": "refusal",
+    "tool": "tool_use",
+}
 
 
 def _shape(
-    wire: str, call: Call, asked: Question, text: str | None, tool: dict[str, Any] | None, finish: str, refusal: str | None
+    wire: str,
+    call: Call,
+    asked: Question,
+    text: str | None,
+    tool: dict[str, Any] | None,
+    finish: str,
+    refusal: str | None,
 ) -> dict[str, Any]:
     if wire == "openai":
-        return shapes.openai_answer(call.id, asked.model, text, tool, _OPENAI_FINISH[finish], call.tokens, refusal)
+        return shapes.openai_answer(
+            call.id, asked.model, text, tool, _OPENAI_FINISH[finish], call.tokens, refusal
+        )
     return shapes.anthropic_answer(call.id, asked.model, text, tool, _ANTHROPIC_FINISH[finish], call.tokens)
 
 

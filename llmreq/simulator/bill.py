@@ -73,7 +73,8 @@ class Bill:
         if call.billed:
             prices = self.prices.get(call.model, {})
             cost = sum(
-                (Decimal(prices.get(bucket, "0")) * getattr(call.tokens, bucket) for bucket in BUCKETS), Decimal(0)
+                (Decimal(prices.get(bucket, "0")) * getattr(call.tokens, bucket) for bucket in BUCKETS),
+                Decimal(0),
             )
             call.cost_usd = format(cost / 1_000_000, "f")
         self.calls.append(call)
@@ -91,7 +92,9 @@ class Bill:
             "billed_calls": sum(call.billed for call in self.calls),
             "cost_usd": str(_sum(self.calls)),
             "delivered_cost_usd": str(_sum([call for call in self.calls if call.delivered])),
-            "by_status": {str(status): n for status, n in Counter(call.status for call in self.calls).items()},
+            "by_status": {
+                str(status): n for status, n in Counter(call.status for call in self.calls).items()
+            },
             "by_model": dict(Counter(call.model for call in self.calls)),
             "tokens": {
                 bucket: sum(getattr(call.tokens, bucket) for call in self.calls if call.billed)

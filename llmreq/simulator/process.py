@@ -14,7 +14,9 @@ import orjson
 class Simulator:
     """Starts on entering, ends on leaving, and ends by itself when this process dies. The prices of `bill.PRICES` apply."""
 
-    def __init__(self, *, latency_ms: str = "0", seed: int = 0, port: int = 0, ledger: Path | None = None) -> None:
+    def __init__(
+        self, *, latency_ms: str = "0", seed: int = 0, port: int = 0, ledger: Path | None = None
+    ) -> None:
         self._arguments = ["--latency-ms", latency_ms, "--seed", str(seed), "--port", str(port)]
         if ledger is not None:
             self._arguments += ["--ledger", str(ledger)]

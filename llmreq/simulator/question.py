@@ -9,7 +9,17 @@ from typing import Any
 import orjson
 
 _REASONING = ("o1", "o3", "o4", "gpt-5", "gpt-6")
-_STRICT_REFUSES = {"allOf", "not", "if", "then", "else", "patternProperties", "dependentRequired", "dependentSchemas", "default"}
+_STRICT_REFUSES = {
+    "allOf",
+    "not",
+    "if",
+    "then",
+    "else",
+    "patternProperties",
+    "dependentRequired",
+    "dependentSchemas",
+    "default",
+}
 
 
 class Refused(Exception):
@@ -34,15 +44,28 @@ def read_openai(body: Any) -> Question:
     for index, message in enumerate(messages):
         role = message.get("role")
         if role not in ("system", "developer", "user", "assistant", "tool"):
-            raise Refused(f"Invalid value: '{role}'. Supported values are: 'system', 'assistant', 'user', 'tool', and 'developer'.")
+            raise Refused(
+                f"Invalid value: '{role}'. Supported values are: 'system', 'assistant', 'user', 'tool', and 'developer'."
+            )
         if role == "tool" and not isinstance(message.get("tool_call_id"), str):
             raise Refused(f"Missing parameter 'messages[{index}].tool_call_id'")
         for call in message.get("tool_calls") or []:
-            if not isinstance(call.get("function", {}).get("arguments"), str) or call.get("type") != "function":
-                raise Refused(f"Invalid type for 'messages[{index}].tool_calls[0].function.arguments': expected a string")
+            if (
+                not isinstance(call.get("function", {}).get("arguments"), str)
+                or call.get("type") != "function"
+            ):
+                raise Refused(
+                    f"Invalid type for 'messages[{index}].tool_calls[0].function.arguments': expected a string"
+                )
     if model.startswith(_REASONING) and "max_tokens" in body:
-        raise Refused("Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.")
-    if model.startswith(_REASONING) and body.get("reasoning_effort") != "none" and body.get("temperature", 1) != 1:
+        raise Refused(
+            "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
+        )
+    if (
+        model.startswith(_REASONING)
+        and body.get("reasoning_effort") != "none"
+        and body.get("temperature", 1) != 1
+    ):
         raise Refused("Unsupported value: 'temperature' does not support this value with this model.")
     schema = None
     wanted = body.get("response_format")
@@ -78,12 +101,21 @@ def read_anthropic(body: Any, version: str) -> Question:
                 if not isinstance(block.get("tool_use_id"), str):
                     raise Refused(f"messages.{index}.content.0.tool_result.tool_use_id: Field required")
             if block.get("type") == "tool_use" and not isinstance(block.get("input"), dict):
-                raise Refused(f"messages.{index}.content.0.tool_use.input: Input should be a valid dictionary")
+                raise Refused(
+                    f"messages.{index}.content.0.tool_use.input: Input should be a valid dictionary"
+                )
     if version >= "2026-10-21":
         for name in ("temperature", "top_p", "top_k"):
             if name in body:
                 raise Refused(f"{name}: Extra inputs are not permitted")
-    for name in ("seed", "stop", "response_format", "max_completion_tokens", "parallel_tool_calls", "reasoning_effort"):
+    for name in (
+        "seed",
+        "stop",
+        "response_format",
+        "max_completion_tokens",
+        "parallel_tool_calls",
+        "reasoning_effort",
+    ):
         if name in body:
             raise Refused(f"{name}: Extra inputs are not permitted")
     described = (body.get("output_config") or {}).get("format")
@@ -108,7 +140,11 @@ def _model_and_messages(body: Any) -> tuple[str, list[Mapping[str, Any]]]:
 
 
 def _question(
-    body: Mapping[str, Any], model: str, messages: list[Mapping[str, Any]], schema: Any, tool: tuple[str, Any] | None
+    body: Mapping[str, Any],
+    model: str,
+    messages: list[Mapping[str, Any]],
+    schema: Any,
+    tool: tuple[str, Any] | None,
 ) -> Question:
     texts = tuple(_text(m.get("content")) for m in messages if m.get("role") == "user")
     return Question(
@@ -131,23 +167,53 @@ def _check_strict(node: Any) -> None:
     if not isinstance(node, Mapping):
         return
     if _STRICT_REFUSES & node.keys():
-        raise Refused(f"Invalid schema for response_format 'answer': '{min(_STRICT_REFUSES & node.keys())}' is not permitted.")
+        raise Refused(
+            f"Invalid schema for response_format 'answer': '{min(_STRICT_REFUSES & node.keys())}' is not permitted."
+        )
     if node.get("type") == "object":
         if node.get("additionalProperties") is not False:
-            raise Refused("Invalid schema for response_format 'answer': 'additionalProperties' is required to be supplied and to be false.")
+            raise Refused(
+                "Invalid schema for response_format 'answer': 'additionalProperties' is required to be supplied and to be false."
+            )
         if set(node.get("required", ())) != set(node.get("properties", {})):
-            raise Refused("Invalid schema for response_format 'answer': 'required' is required to include every key in properties.")
-    for child in [*node.get("properties", {}).values(), *node.get("$defs", {}).values(), *node.get("anyOf", ()), node.get("items")]:
+            raise Refused(
+                "Invalid schema for response_format 'answer': 'required' is required to include every key in properties."
+            )
+    for child in [
+        *node.get("properties", {}).values(),
+        *node.get("$defs", {}).values(),
+        *node.get("anyOf", ()),
+        node.get("items"),
+    ]:
         _check_strict(child)
 
 
 def _check_anthropic(node: Any) -> None:
     if not isinstance(node, Mapping):
         return
-    for word in ("minimum", "maximum", "multipleOf", "minLength", "maxLength", "pattern", "maxItems", "oneOf", "exclusiveMinimum"):
+    for word in (
+        "minimum",
+        "maximum",
+        "multipleOf",
+        "minLength",
+        "maxLength",
+        "pattern",
+        "maxItems",
+        "oneOf",
+        "exclusiveMinimum",
+    ):
         if word in node:
-            raise Refused(f"output_config.format.schema: For '{node.get('type')}' type, property '{word}' is not supported")
+            raise Refused(
+                f"output_config.format.schema: For '{node.get('type')}' type, property '{word}' is not supported"
+            )
     if node.get("type") == "object" and node.get("additionalProperties") is not False:
-        raise Refused("output_config.format.schema: For 'object' type, 'additionalProperties' must be explicitly set to false")
-    for child in [*node.get("properties", {}).values(), *node.get("$defs", {}).values(), *node.get("anyOf", ()), node.get("items")]:
+        raise Refused(
+            "output_config.format.schema: For 'object' type, 'additionalProperties' must be explicitly set to false"
+        )
+    for child in [
+        *node.get("properties", {}).values(),
+        *node.get("$defs", {}).values(),
+        *node.get("anyOf", ()),
+        node.get("items"),
+    ]:
         _check_anthropic(child)

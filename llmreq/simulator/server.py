@@ -90,7 +90,9 @@ class _Connection(asyncio.Protocol):
             return
         body = bytes(self._buffer[end + 4 : end + 4 + length])
         del self._buffer[: end + 4 + length]
-        self._task = asyncio.get_running_loop().create_task(self._answer(Request(method, path, headers, body)))
+        self._task = asyncio.get_running_loop().create_task(
+            self._answer(Request(method, path, headers, body))
+        )
 
     async def _answer(self, request: Request) -> None:
         reply = await self._handler(request, lambda: not self._gone)
@@ -119,7 +121,8 @@ class _Connection(asyncio.Protocol):
         assert self._transport is not None
         body = why.encode()
         self._transport.write(
-            f"HTTP/1.1 {status} {REASONS[status]}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body
+            f"HTTP/1.1 {status} {REASONS[status]}\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode()
+            + body
         )
         self._transport.close()
 

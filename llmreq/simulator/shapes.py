@@ -7,12 +7,24 @@ from typing import Any
 from llmreq.simulator.bill import Tokens
 
 
-def openai_answer(id: str, model: str, text: str | None, tool: dict[str, Any] | None, finish: str, tokens: Tokens, refusal: str | None) -> dict[str, Any]:
+def openai_answer(
+    id: str,
+    model: str,
+    text: str | None,
+    tool: dict[str, Any] | None,
+    finish: str,
+    tokens: Tokens,
+    refusal: str | None,
+) -> dict[str, Any]:
     """A chat completion; usage in OpenAI's convention: details are parts of the totals."""
     message: dict[str, Any] = {"role": "assistant", "content": text, "refusal": refusal}
     if tool is not None:
         message["tool_calls"] = [
-            {"id": f"call_{id}", "type": "function", "function": {"name": tool["name"], "arguments": tool["arguments"]}}
+            {
+                "id": f"call_{id}",
+                "type": "function",
+                "function": {"name": tool["name"], "arguments": tool["arguments"]},
+            }
         ]
     prompt = tokens.input + tokens.cache_read + tokens.cache_write_5m
     return {
@@ -25,20 +37,27 @@ def openai_answer(id: str, model: str, text: str | None, tool: dict[str, Any] | 
             "prompt_tokens": prompt,
             "completion_tokens": tokens.output,
             "total_tokens": prompt + tokens.output,
-            "prompt_tokens_details": {"cached_tokens": tokens.cache_read, "cache_write_tokens": tokens.cache_write_5m},
+            "prompt_tokens_details": {
+                "cached_tokens": tokens.cache_read,
+                "cache_write_tokens": tokens.cache_write_5m,
+            },
             "completion_tokens_details": {"reasoning_tokens": tokens.reasoning},
         },
         "service_tier": "default",
     }
 
 
-def anthropic_answer(id: str, model: str, text: str | None, tool: dict[str, Any] | None, stop: str, tokens: Tokens) -> dict[str, Any]:
+def anthropic_answer(
+    id: str, model: str, text: str | None, tool: dict[str, Any] | None, stop: str, tokens: Tokens
+) -> dict[str, Any]:
     """A message; usage in Anthropic's convention: input buckets are disjoint."""
     content: list[dict[str, Any]] = []
     if text is not None:
         content.append({"type": "text", "text": text})
     if tool is not None:
-        content.append({"type": "tool_use", "id": f"toolu_{id}", "name": tool["name"], "input": tool["input"]})
+        content.append(
+            {"type": "tool_use", "id": f"toolu_{id}", "name": tool["name"], "input": tool["input"]}
+        )
     return {
         "id": f"msg_{id}",
         "type": "message",
@@ -80,7 +99,11 @@ _ANTHROPIC_ERRORS: dict[str, tuple[int, str, str]] = {
     "http_403": (403, "permission_error", "Your API key does not have permission to use this resource."),
     "http_404": (404, "not_found_error", "model: no-such-model"),
     "http_429": (429, "rate_limit_error", "This request would exceed your organization's rate limit."),
-    "quota": (400, "invalid_request_error", "You have reached your specified API usage limits (spend limit)."),
+    "quota": (
+        400,
+        "invalid_request_error",
+        "You have reached your specified API usage limits (spend limit).",
+    ),
     "http_500": (500, "api_error", "Internal server error"),
     "http_503": (503, "api_error", "Service unavailable"),
     "http_529": (529, "overloaded_error", "Overloaded"),
@@ -94,4 +117,8 @@ def error(wire: str, name: str, id: str, said: str | None = None) -> tuple[int, 
         status, kind, code, message = _OPENAI_ERRORS[name]
         return status, {"error": {"message": said or message, "type": kind, "param": None, "code": code}}
     status, kind, message = _ANTHROPIC_ERRORS[name]
-    return status, {"type": "error", "error": {"type": kind, "message": said or message}, "request_id": f"req_{id}"}
+    return status, {
+        "type": "error",
+        "error": {"type": kind, "message": said or message},
+        "request_id": f"req_{id}",
+    }

@@ -28,7 +28,9 @@ class Chunk:
     tokens: int
 
 
-def chunk_text(text: str, *, max_tokens: int, overlap_tokens: int = 0, estimator: TokenEstimator) -> list[Chunk]:
+def chunk_text(
+    text: str, *, max_tokens: int, overlap_tokens: int = 0, estimator: TokenEstimator
+) -> list[Chunk]:
     """Chunks of at most `max_tokens` (a single grapheme may be larger). Each repeats up to `overlap_tokens` of the one before,
     in whole sentences or words. Raises ValueError when the overlap leaves no room."""
     if max_tokens < 1 or not 0 <= overlap_tokens < max_tokens:
@@ -73,7 +75,9 @@ def _pack(text: str, pieces: list[tuple[Span, int]], room: int, estimator: Token
     start, end, tokens = 0, 0, 0
     for (a, b), count in pieces:
         joined = tokens + count
-        if end > start and (joined > room or (joined > room * 0.9 and estimator.estimate(text[start:b]) > room)):
+        if end > start and (
+            joined > room or (joined > room * 0.9 and estimator.estimate(text[start:b]) > room)
+        ):
             packed.append((start, end))
             start, tokens = a, 0
         end, tokens = b, tokens + count

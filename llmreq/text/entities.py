@@ -24,10 +24,7 @@ _PATTERNS = [
     ("person", re.compile(rf"\b(?:Mr|Mrs|Ms|Dr|Prof|Captain|Professor|Sir|Dame|Herr|Frau)\.? {_NAME}(?: {_NAME})?\b")),
 ]  # fmt: skip
 _FIRST_NAMES = frozenset(
-    "Anna Anton Carla Clara Daniel David Elena Emma Erik Eva Felix Hanna Hannah Henrik Ida Ines Ingrid Iris Jack James Jan Jana John"
-    " Jonas Karl Katharina Laura Lena Leon Lucas Lucy Maja Marcus Maria Marie Mark Marta Martha Martin Mary Max Maya Michael Mina Nadia"
-    " Nils Nina Nora Oskar Owen Paul Paula Peter Robert Rosa Ruth Samuel Sara Sarah Simon Sofia Sophie Thomas Tom Tomas Vera Viktor"
-    " William Yusuf Amina Mei Wei".split()
+    ["Anna", "Anton", "Carla", "Clara", "Daniel", "David", "Elena", "Emma", "Erik", "Eva", "Felix", "Hanna", "Hannah", "Henrik", "Ida", "Ines", "Ingrid", "Iris", "Jack", "James", "Jan", "Jana", "John", "Jonas", "Karl", "Katharina", "Laura", "Lena", "Leon", "Lucas", "Lucy", "Maja", "Marcus", "Maria", "Marie", "Mark", "Marta", "Martha", "Martin", "Mary", "Max", "Maya", "Michael", "Mina", "Nadia", "Nils", "Nina", "Nora", "Oskar", "Owen", "Paul", "Paula", "Peter", "Robert", "Rosa", "Ruth", "Samuel", "Sara", "Sarah", "Simon", "Sofia", "Sophie", "Thomas", "Tom", "Tomas", "Vera", "Viktor", "William", "Yusuf", "Amina", "Mei", "Wei"]
 )
 _PERSON = re.compile(rf"\b({_NAME}) {_NAME}(?:-{_NAME})?\b")
 

@@ -15,7 +15,9 @@ from llmreq.text.language import detect_language
 from llmreq.text.tokens import best_estimator
 
 DEFAULT_CHUNK_TOKENS = 400
-_SPEAKER = re.compile(r"^([A-ZÄÖÜ][A-ZÄÖÜ.' -]{1,40}|[A-ZÄÖÜ][\w.'-]+(?: [A-ZÄÖÜ][\w.'-]+){0,2}):\s", re.MULTILINE)
+_SPEAKER = re.compile(
+    r"^([A-ZÄÖÜ][A-ZÄÖÜ.' -]{1,40}|[A-ZÄÖÜ][\w.'-]+(?: [A-ZÄÖÜ][\w.'-]+){0,2}):\s", re.MULTILINE
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +97,13 @@ def _classification(task: RulesTask) -> dict[str, Any]:
     elif isinstance(given, dict) and given and all(isinstance(each, list) for each in given.values()):
         words = {label: [label, *map(str, each)] for label, each in given.items()}
     else:
-        raise InvalidRequestError('local/rules classifies by labels: set params.labels to ["a", "b"] or {"a": ["word", …], …}')
+        raise InvalidRequestError(
+            'local/rules classifies by labels: set params.labels to ["a", "b"] or {"a": ["word", …], …}'
+        )
     text = task.text.lower()
     scores = {
-        label: sum(len(re.findall(rf"\b{re.escape(word.lower())}\w{{0,3}}\b", text)) for word in each) for label, each in words.items()
+        label: sum(len(re.findall(rf"\b{re.escape(word.lower())}\w{{0,3}}\b", text)) for word in each)
+        for label, each in words.items()
     }
     best = max(scores, key=lambda label: scores[label])
     total = sum(scores.values())
@@ -127,7 +132,12 @@ _TASKS: Mapping[str, Callable[[RulesTask], dict[str, Any]]] = {
 
 
 def _entity(entity: Any, offset: int) -> dict[str, Any]:
-    return {"text": entity.text, "type": entity.type, "start": entity.start + offset, "end": entity.end + offset}
+    return {
+        "text": entity.text,
+        "type": entity.type,
+        "start": entity.start + offset,
+        "end": entity.end + offset,
+    }
 
 
 def _whole(options: Mapping[str, Any], name: str, default: int, low: int = 1) -> int:

@@ -7,11 +7,12 @@ import re
 Span = tuple[int, int]
 
 _ABBREVIATIONS = frozenset(
-    "dr mr mrs ms prof st no vol fig e.g i.e etc vs jr sr inc ltd co corp dept approx u.s u.k a.m p.m"
-    " z.b d.h bzw ca nr str usw u.a evtl ggf mme mlle".split()
+    ["dr", "mr", "mrs", "ms", "prof", "st", "no", "vol", "fig", "e.g", "i.e", "etc", "vs", "jr", "sr", "inc", "ltd", "co", "corp", "dept", "approx", "u.s", "u.k", "a.m", "p.m", "z.b", "d.h", "bzw", "ca", "nr", "str", "usw", "u.a", "evtl", "ggf", "mme", "mlle"]
 )
 # The end of a sentence with its closing quotes; CJK needs no space after it.
-_END = re.compile(r"(?:[.!?…]+[\"'”’»)\]]*(?=\s|$))|(?:[。！？]+[”’」』）]*)|\n[ \t]*(?=\n)|\n(?=[-*•#>]|\d+[.)] )")
+_END = re.compile(
+    r"(?:[.!?…]+[\"'”’»)\]]*(?=\s|$))|(?:[。！？]+[”’」』）]*)|\n[ \t]*(?=\n)|\n(?=[-*•#>]|\d+[.)] )"
+)
 _BREAK = re.compile(r"\n[ \t]*\n+|(?<=\n)(?=#{1,6} )")
 _LAST_WORD = re.compile(r"([\w.]+)\.$")
 

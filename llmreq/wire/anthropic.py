@@ -18,8 +18,23 @@ from llmreq.wire.schema_dialects import for_anthropic
 _SAMPLING = ("temperature", "top_p", "top_k")
 # The version that still has sampling settings, and the models that still take them.
 _WITH_SAMPLING, _CURRENT = "2023-06-01", "2026-10-21"
-_OLD_MODELS = ("claude-3", "claude-haiku-4-5", "claude-sonnet-4-5", "claude-sonnet-4-6", "claude-opus-4-5", "claude-opus-4-6")
-_DROPPED = ("seed", "reasoning_effort", "verbosity", "presence_penalty", "frequency_penalty", "logprobs", "top_logprobs")
+_OLD_MODELS = (
+    "claude-3",
+    "claude-haiku-4-5",
+    "claude-sonnet-4-5",
+    "claude-sonnet-4-6",
+    "claude-opus-4-5",
+    "claude-opus-4-6",
+)
+_DROPPED = (
+    "seed",
+    "reasoning_effort",
+    "verbosity",
+    "presence_penalty",
+    "frequency_penalty",
+    "logprobs",
+    "top_logprobs",
+)
 """Common names this API has no word for."""
 
 
@@ -69,7 +84,10 @@ class Anthropic:
         if body is None or not isinstance(blocks, list):
             return unreadable(provider, response)
         found = [block for block in blocks if isinstance(block, Mapping)]
-        text = "".join(b["text"] for b in found if b.get("type") == "text" and isinstance(b.get("text"), str)) or None
+        text = (
+            "".join(b["text"] for b in found if b.get("type") == "text" and isinstance(b.get("text"), str))
+            or None
+        )
         calls = tuple(_tool_call(b, i) for i, b in enumerate(found) if b.get("type") == "tool_use")
         stop = body.get("stop_reason")
         stop = stop if isinstance(stop, str) else None
@@ -110,10 +128,17 @@ def _turns(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         calls = common.tool_calls(message) if message["role"] == "assistant" else []
         content: Any = _blocks(message.get("content"))
         if calls:
-            blocks = [{"type": "text", "text": content}] if isinstance(content, str) and content else list(content or [])
+            blocks = (
+                [{"type": "text", "text": content}]
+                if isinstance(content, str) and content
+                else list(content or [])
+            )
             content = [
                 *blocks,
-                *({"type": "tool_use", "id": c["id"], "name": c["tool_name"], "input": c["params"]} for c in calls),
+                *(
+                    {"type": "tool_use", "id": c["id"], "name": c["tool_name"], "input": c["params"]}
+                    for c in calls
+                ),
             ]
         turns.append({"role": message["role"], "content": content})
     for turn in turns:
@@ -125,7 +150,10 @@ def _blocks(content: Any) -> Any:
     """Text stays text; OpenAI's image parts become this API's."""
     if not isinstance(content, list):
         return content if isinstance(content, str) else common.text_of(content)
-    return [_image(block) if isinstance(block, Mapping) and block.get("type") == "image_url" else block for block in content]
+    return [
+        _image(block) if isinstance(block, Mapping) and block.get("type") == "image_url" else block
+        for block in content
+    ]
 
 
 def _image(block: Mapping[str, Any]) -> dict[str, Any]:
@@ -155,7 +183,10 @@ def _translate(call: Call, params: dict[str, Any], body: dict[str, Any], config:
     if "parallel_tool_calls" in params:
         single = not params.pop("parallel_tool_calls")
         if single and "tools" in body:
-            body["tool_choice"] = {**body.get("tool_choice", {"type": "auto"}), "disable_parallel_tool_use": True}
+            body["tool_choice"] = {
+                **body.get("tool_choice", {"type": "auto"}),
+                "disable_parallel_tool_use": True,
+            }
     wanted = [name for name in _SAMPLING if name in params]
     keeps_sampling = bool(wanted) and call.model.startswith(_OLD_MODELS)
     for name in (*_DROPPED, *(() if keeps_sampling else _SAMPLING)):
@@ -200,14 +231,20 @@ def _count(given: Any, name: str) -> int:
     return value if type(value) is int and 0 <= value < 2**53 else 0
 
 
-def _failure(body: Mapping[str, Any], stop: str | None, text: str | None, calls: tuple[ToolCall, ...]) -> Failure | None:
+def _failure(
+    body: Mapping[str, Any], stop: str | None, text: str | None, calls: tuple[ToolCall, ...]
+) -> Failure | None:
     if stop == "refusal":
         details = body.get("stop_details")
         details = details if isinstance(details, Mapping) else {}
         said = details.get("explanation") or details.get("category") or "no reason given"
-        return Failure(ErrorCode.REFUSED, f"the model refused: {str(said)[:300]}", {"category": details.get("category")})
+        return Failure(
+            ErrorCode.REFUSED, f"the model refused: {str(said)[:300]}", {"category": details.get("category")}
+        )
     if stop in ("max_tokens", "model_context_window_exceeded"):
         return Failure(ErrorCode.TRUNCATED, "the answer ran into its output cap", {"finish_reason": stop})
     if text is None and not calls:
-        return Failure(ErrorCode.EMPTY_RESPONSE, "the answer holds no text and no tool call", {"finish_reason": stop})
+        return Failure(
+            ErrorCode.EMPTY_RESPONSE, "the answer holds no text and no tool call", {"finish_reason": stop}
+        )
     return None

@@ -28,7 +28,12 @@ _OUT_OF_MONEY = {
 }
 _TOO_LONG_CODES = {"context_length_exceeded", "exceed_context_size_error", "request_too_large"}
 # Neither vendor has a code for these in every case.
-_TOO_LONG_TEXTS = ("prompt is too long", "maximum context length", "context window", "exceeds the available context size")
+_TOO_LONG_TEXTS = (
+    "prompt is too long",
+    "maximum context length",
+    "context window",
+    "exceeds the available context size",
+)
 _SPEND_TEXTS = ("usage limit", "spend limit", "spending limit", "credit balance is too low")
 _FILTER_CODES = {"content_filter", "content_policy_violation"}
 
@@ -69,7 +74,9 @@ def http_failure(provider: Provider, response: HttpResponse, now: float) -> Answ
         provider_request_id=request_id(response),
         failure=Failure(
             code,
-            f"{provider.name} answered {response.status}: {said}" if said else f"{provider.name} answered {response.status}",
+            f"{provider.name} answered {response.status}: {said}"
+            if said
+            else f"{provider.name} answered {response.status}",
             {name: value for name, value in details.items() if value is not None},
             retry_after_seconds(response.headers, now),
         ),
@@ -107,7 +114,9 @@ def _code(status: int, words: set[str], said: str) -> ErrorCode:
         return ErrorCode.QUOTA_EXHAUSTED
     if words & _FILTER_CODES:
         return ErrorCode.CONTENT_FILTERED
-    if status in (400, 413, 422) and (words & _TOO_LONG_CODES or any(text in said for text in _TOO_LONG_TEXTS)):
+    if status in (400, 413, 422) and (
+        words & _TOO_LONG_CODES or any(text in said for text in _TOO_LONG_TEXTS)
+    ):
         return ErrorCode.CONTEXT_OVERFLOW
     if status == 400 and any(text in said for text in _SPEND_TEXTS):
         return ErrorCode.QUOTA_EXHAUSTED

@@ -29,7 +29,9 @@ def checked_messages(messages: Any) -> Sequence[Mapping[str, Any]]:
         raise InvalidRequestError('messages must be a list of {"role","content"} with at least one entry')
     for index, message in enumerate(messages):
         if not isinstance(message, Mapping) or message.get("role") not in ROLES:
-            raise InvalidRequestError(f"messages[{index}] must be an object with a role of {', '.join(ROLES)}")
+            raise InvalidRequestError(
+                f"messages[{index}] must be an object with a role of {', '.join(ROLES)}"
+            )
     return messages
 
 
@@ -45,7 +47,9 @@ def tool_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
             params = orjson.loads(params) if isinstance(params, str) and params else params
             calls.append({"id": call.get("id"), "tool_name": function.get("name"), "params": params or {}})
         else:
-            calls.append({"id": call.get("id"), "tool_name": call.get("tool_name"), "params": call.get("params") or {}})
+            calls.append(
+                {"id": call.get("id"), "tool_name": call.get("tool_name"), "params": call.get("params") or {}}
+            )
     for call in calls:
         if not isinstance(call["id"], str) or not isinstance(call["tool_name"], str):
             raise InvalidRequestError('a tool call of an assistant message must hold "id" and "tool_name"')
@@ -59,7 +63,9 @@ def tools(given: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
         inner = tool.get("function") if isinstance(tool.get("function"), Mapping) else tool
         assert isinstance(inner, Mapping)
         schema = inner.get("parameters", inner.get("input_schema", {"type": "object", "properties": {}}))
-        found.append({"name": inner["name"], "description": inner.get("description", ""), "parameters": schema})
+        found.append(
+            {"name": inner["name"], "description": inner.get("description", ""), "parameters": schema}
+        )
     return found
 
 
@@ -88,8 +94,15 @@ def params(given: Any) -> dict[str, Any]:
         raise InvalidRequestError("params must be an object")
     for name in given:
         low = str(name).lower()
-        if low in _NOT_FROM_A_ROW - _CAPS or "header" in low or "key" in low.split("_") and low != "prompt_cache_key":
-            raise InvalidRequestError(f"params may not hold {name!r}: it has its own column or belongs to the operator")
+        if (
+            low in _NOT_FROM_A_ROW - _CAPS
+            or "header" in low
+            or ("key" in low.split("_")
+            and low != "prompt_cache_key")
+        ):
+            raise InvalidRequestError(
+                f"params may not hold {name!r}: it has its own column or belongs to the operator"
+            )
     return {name: value for name, value in given.items() if name not in _CAPS}
 
 

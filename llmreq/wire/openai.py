@@ -56,7 +56,12 @@ class OpenAI:
             return http_failure(provider, response, now)
         body = decoded(response)
         choices = body.get("choices") if body is not None else None
-        if body is None or not isinstance(choices, list) or not choices or not isinstance(choices[0], Mapping):
+        if (
+            body is None
+            or not isinstance(choices, list)
+            or not choices
+            or not isinstance(choices[0], Mapping)
+        ):
             return unreadable(provider, response)
         choice = choices[0]
         message = choice.get("message")
@@ -118,7 +123,11 @@ def _fitting(call: Call, params: dict[str, Any]) -> dict[str, Any]:
 
 def _text(content: Any) -> str | None:
     if isinstance(content, list):  # Mistral's reasoning models send parts
-        content = "".join(str(part.get("text", "")) for part in content if isinstance(part, Mapping) and part.get("type") == "text")
+        content = "".join(
+            str(part.get("text", ""))
+            for part in content
+            if isinstance(part, Mapping) and part.get("type") == "text"
+        )
     return content if isinstance(content, str) and content else None
 
 
@@ -130,7 +139,9 @@ def _tool_calls(given: Any) -> tuple[ToolCall, ...]:
             continue
         arguments = function.get("arguments")
         params, raw = _arguments(arguments)
-        calls.append(ToolCall(str(call.get("id") or f"call_{index}"), str(function.get("name", "")), params, raw))
+        calls.append(
+            ToolCall(str(call.get("id") or f"call_{index}"), str(function.get("name", "")), params, raw)
+        )
     return tuple(calls)
 
 
@@ -168,7 +179,9 @@ def _count(given: Any, name: str) -> int:
     return value if type(value) is int and 0 <= value < 2**53 else 0
 
 
-def _failure(message: Mapping[str, Any], finish: str | None, text: str | None, calls: tuple[ToolCall, ...]) -> Failure | None:
+def _failure(
+    message: Mapping[str, Any], finish: str | None, text: str | None, calls: tuple[ToolCall, ...]
+) -> Failure | None:
     refusal = message.get("refusal")
     if isinstance(refusal, str) and refusal:
         return Failure(ErrorCode.REFUSED, f"the model refused: {refusal[:300]}", {"refusal": refusal[:2000]})
@@ -177,5 +190,7 @@ def _failure(message: Mapping[str, Any], finish: str | None, text: str | None, c
     if finish in ("length", "model_length"):
         return Failure(ErrorCode.TRUNCATED, "the answer ran into its output cap", {"finish_reason": finish})
     if text is None and not calls:
-        return Failure(ErrorCode.EMPTY_RESPONSE, "the answer holds no text and no tool call", {"finish_reason": finish})
+        return Failure(
+            ErrorCode.EMPTY_RESPONSE, "the answer holds no text and no tool call", {"finish_reason": finish}
+        )
     return None

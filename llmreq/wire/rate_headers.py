@@ -63,7 +63,9 @@ def rate_headers(headers: Mapping[str, str], now: float) -> dict[str, RateHeader
 
 
 def _openai(headers: Mapping[str, str], resource: str) -> RateHeaders | None:
-    limit, remaining, reset = (headers.get(f"x-ratelimit-{part}-{resource}") for part in ("limit", "remaining", "reset"))
+    limit, remaining, reset = (
+        headers.get(f"x-ratelimit-{part}-{resource}") for part in ("limit", "remaining", "reset")
+    )
     if limit is None and remaining is None:
         return None
     return RateHeaders(_whole(limit), _whole(remaining), go_duration_seconds(reset) if reset else None)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
-_LOOKS_SECRET = re.compile(r"(?i)\b(?:sk|pk|al|gsk|xai)-[\w*.-]{6,}|\bbearer\s+[\w.~+/=-]{6,}|\bAIza[\w-]{10,}")
+_LOOKS_SECRET = re.compile(
+    r"(?i)\b(?:sk|pk|al|gsk|xai)-[\w*.-]{6,}|\bbearer\s+[\w.~+/=-]{6,}|\bAIza[\w-]{10,}"
+)
 
 
 def redact(text: str, *secrets: str | None) -> str:

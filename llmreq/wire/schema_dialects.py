@@ -21,7 +21,18 @@ _ANTHROPIC_KEEPS = {
     "type", "properties", "required", "additionalProperties", "items", "enum", "const", "anyOf", "allOf", "$ref", "$defs",
     "definitions", "description", "title", "format",
 }  # fmt: skip
-_ANTHROPIC_FORMATS = {"date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"}
+_ANTHROPIC_FORMATS = {
+    "date-time",
+    "time",
+    "date",
+    "duration",
+    "email",
+    "hostname",
+    "uri",
+    "ipv4",
+    "ipv6",
+    "uuid",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +82,12 @@ def _fits_openai(node: Any, depth: int, counted: list[int]) -> bool:
             return False
     elif not node.keys() & {"type", "enum", "const", "anyOf", "$ref"}:
         return False
-    children = [*properties.values(), *node.get("anyOf", ()), *node.get("$defs", {}).values(), *node.get("definitions", {}).values()]
+    children = [
+        *properties.values(),
+        *node.get("anyOf", ()),
+        *node.get("$defs", {}).values(),
+        *node.get("definitions", {}).values(),
+    ]
     if "items" in node:
         children.append(node["items"])
     return all(_fits_openai(child, depth + 1, counted) for child in children)
@@ -100,9 +116,7 @@ def _say_anthropic(node: Any) -> Any:
                 return None
         elif key == "format" and value not in _ANTHROPIC_FORMATS:
             left_out.append(f"format {value}")
-        elif key == "minItems" and value in (0, 1):
-            said[key] = value
-        elif key in _ANTHROPIC_KEEPS:
+        elif (key == "minItems" and value in (0, 1)) or key in _ANTHROPIC_KEEPS:
             said[key] = value
         elif key not in ("$schema", "$id", "$comment", "default", "examples"):
             left_out.append(f"{key}: {value}")

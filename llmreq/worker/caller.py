@@ -14,15 +14,15 @@ import structlog
 
 from llmreq.check.feedback import reask_messages
 from llmreq.errors import ErrorCode, LlmreqError
+from llmreq.wire.formats import wire_for
 from llmreq.wire.outcome import Answer, Billed, Call, Failure, HttpResponse
 from llmreq.wire.provider import Provider
-from llmreq.wire.formats import wire_for
 from llmreq.worker.checking import Expectation, check_answer, expectation
 from llmreq.worker.engine import Claim
 from llmreq.worker.local import LOCAL_RULES, run_local
 from llmreq.worker.loop import describe
 from llmreq.worker.report import Report, answer_facts, failure_facts, report
-from llmreq.worker.sender import SendError, Sender
+from llmreq.worker.sender import Sender, SendError
 
 log = structlog.get_logger()
 

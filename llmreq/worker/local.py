@@ -24,7 +24,9 @@ async def run_local(claim: Claim, expected: Expectation) -> dict[str, Any]:
     started = time.monotonic()
     result = await asyncio.to_thread(run_rules, task)
     text = orjson.dumps(result).decode()
-    checked = await asyncio.to_thread(check_text, text, schema=expected.schema, allow_text=expected.allow_text)
+    checked = await asyncio.to_thread(
+        check_text, text, schema=expected.schema, allow_text=expected.allow_text
+    )
     return {
         **checked_facts(checked, text),
         "billed": Billed.BY_USAGE,
@@ -37,7 +39,9 @@ async def run_local(claim: Claim, expected: Expectation) -> dict[str, Any]:
 def _text(claim: Claim) -> str:
     if claim.content is not None:
         return claim.content
-    parts = [m["content"] for m in claim.messages if m.get("role") == "user" and isinstance(m.get("content"), str)]
+    parts = [
+        m["content"] for m in claim.messages if m.get("role") == "user" and isinstance(m.get("content"), str)
+    ]
     if not parts:
         raise InvalidRequestError("local/rules needs text: set content, or a user message with text")
     return "\n\n".join(parts)

@@ -55,7 +55,9 @@ class Loop:
             except Exception as error:
                 pause = min(LONGEST_PAUSE_SECONDS, max(FIRST_PAUSE_SECONDS, pause * 2))
                 rest = pause
-                log.warning("loop_error", loop=self._name, error=describe(error), again_in_seconds=round(pause, 1))
+                log.warning(
+                    "loop_error", loop=self._name, error=describe(error), again_in_seconds=round(pause, 1)
+                )
             if rest > 0 and not self._stopping:
                 await self._rest(rest)
 

@@ -49,7 +49,12 @@ class Ending:
 
 
 async def run_worker(
-    settings: Settings, url: str, providers: Mapping[str, Provider], unusable: Mapping[str, str], *, drain: bool
+    settings: Settings,
+    url: str,
+    providers: Mapping[str, Provider],
+    unusable: Mapping[str, str],
+    *,
+    drain: bool,
 ) -> Ending:
     """Work until SIGTERM or SIGINT or, with `drain`, until nothing is left that can move."""
     worker = _Worker(settings, url, providers, unusable)
@@ -116,7 +121,9 @@ class _Worker:
         self._heart.state = "draining"
         await self._claimer.stop()
         if self._caller.in_flight:
-            log.info("draining", in_flight=self._caller.in_flight, patience_seconds=self._settings.drain_seconds)
+            log.info(
+                "draining", in_flight=self._caller.in_flight, patience_seconds=self._settings.drain_seconds
+            )
             await self._calls_end()
         await self._keeper.stop()
         left = await self._settler.stop(patience_seconds=10.0)

@@ -60,7 +60,9 @@ def answer_facts(answer: Answer, latency_ms: int | None) -> dict[str, Any]:
     counts = {name: getattr(usage, name) for name in _USAGE} if isinstance(usage, Usage) else {}
     return {
         **counts,
-        "billed": answer.billed if usage is not None or answer.billed is not Billed.BY_USAGE else Billed.UPPER_BOUND,
+        "billed": answer.billed
+        if usage is not None or answer.billed is not Billed.BY_USAGE
+        else Billed.UPPER_BOUND,
         "response": answer.text,
         "http_status": answer.http_status,
         "finish_reason": answer.finish_reason,

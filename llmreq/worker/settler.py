@@ -78,14 +78,18 @@ class Settler:
     async def _settle(self, batch: list[Report]) -> None:
         try:
             async with self.link.use() as connection:
-                settled = await engine.finish(connection, self.worker_id(), [report.encoded for report in batch])
+                settled = await engine.finish(
+                    connection, self.worker_id(), [report.encoded for report in batch]
+                )
         except psycopg.errors.DataError as error:
             await self._settle_apart(batch, error)
             return
         for row in settled:
             report = self._waiting.pop((row.id, row.claim_seq), None)
             if report is not None and not row.accepted:
-                log.info("late_answer_booked", request_id=str(row.id), claim_seq=row.claim_seq, status=row.status)
+                log.info(
+                    "late_answer_booked", request_id=str(row.id), claim_seq=row.claim_seq, status=row.status
+                )
 
     async def _settle_apart(self, batch: list[Report], error: psycopg.Error) -> None:
         """One bad row must not hold up a batch: halve it until the row is found, and settle that one bare."""

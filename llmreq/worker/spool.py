@@ -40,5 +40,9 @@ def read_spool(folder: Path) -> Iterator[tuple[Path, list[Report]]]:
 
 def _decode(line: bytes) -> Report:
     facts = orjson.loads(line)
-    claim = (UUID(facts.pop("id")), int(facts.pop("claim_seq")), datetime.fromisoformat(facts.pop("claimed_at")))
+    claim = (
+        UUID(facts.pop("id")),
+        int(facts.pop("claim_seq")),
+        datetime.fromisoformat(facts.pop("claimed_at")),
+    )
     return report(*claim, facts)

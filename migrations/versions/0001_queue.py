@@ -272,6 +272,14 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("llmreq_meta", "llm_workers", "llm_prices", "llm_routes", "llm_lanes", "llm_attempts", "llm_requests"):
+    for table in (
+        "llmreq_meta",
+        "llm_workers",
+        "llm_prices",
+        "llm_routes",
+        "llm_lanes",
+        "llm_attempts",
+        "llm_requests",
+    ):
         op.execute(f"DROP TABLE {table} CASCADE")
     op.execute("DROP TYPE llmreq_outcome CASCADE")

@@ -18,7 +18,11 @@ from llmreq.errors import DatabaseUnavailableError, ErrorCode
 
 
 def _ours(_object: object, name: str | None, kind: str, _reflected: bool, _compared: object) -> bool:
-    return not (kind == "table" and name is not None and (name == "alembic_version" or name.startswith("llm_attempts_")))
+    return not (
+        kind == "table"
+        and name is not None
+        and (name == "alembic_version" or name.startswith("llm_attempts_"))
+    )
 
 
 def test_the_metadata_and_the_migrations_say_the_same(database: str) -> None:
@@ -58,7 +62,9 @@ def test_an_empty_or_older_or_newer_schema_is_refused_with_what_to_do(empty_data
             require_current(empty_database)
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
         connection.execute("UPDATE llmreq_meta SET value = 'other' WHERE key = 'sql'")
-    with pytest.raises(DatabaseUnavailableError, match="functions are of another version: run llmreq migrate"):
+    with pytest.raises(
+        DatabaseUnavailableError, match="functions are of another version: run llmreq migrate"
+    ):
         require_current(empty_database)
     migrate(empty_database)
     require_current(empty_database)
@@ -82,4 +88,6 @@ def test_operators_routes_survive_a_new_version_of_the_seeds(database: str) -> N
         connection.execute("DELETE FROM llm_routes WHERE quality = 'basic'")
         connection.execute("UPDATE llmreq_meta SET value = 'older' WHERE key = 'sql'")
         migrate(database)
-        assert connection.execute("SELECT count(*) FROM llm_routes WHERE quality = 'basic'").fetchone() == (0,)
+        assert connection.execute("SELECT count(*) FROM llm_routes WHERE quality = 'basic'").fetchone() == (
+            0,
+        )

@@ -67,12 +67,16 @@ def test_a_paused_blocked_or_full_lane_costs_the_others_nothing(queue: Queue) ->
     for model in ("gpt-6-luna", "gpt-6-sol", "gpt-6.1-sol", "gpt-5.4"):
         queue.insert(provider="openai", model=model)
     worker = queue.worker()
-    queue.run("INSERT INTO llm_lanes (lane, provider, model, paused) VALUES ('openai/gpt-6-luna','openai','gpt-6-luna',true)")
+    queue.run(
+        "INSERT INTO llm_lanes (lane, provider, model, paused) VALUES ('openai/gpt-6-luna','openai','gpt-6-luna',true)"
+    )
     queue.run(
         "INSERT INTO llm_lanes (lane, provider, model, blocked_until) VALUES ('openai/gpt-6-sol','openai','gpt-6-sol', llmreq_now() + interval '1 min')"
     )
     queue.insert(provider="openai", model="gpt-6.1-sol")
-    queue.run("INSERT INTO llm_lanes (lane, provider, model, max_in_flight) VALUES ('openai/gpt-6.1-sol','openai','gpt-6.1-sol',1)")
+    queue.run(
+        "INSERT INTO llm_lanes (lane, provider, model, max_in_flight) VALUES ('openai/gpt-6.1-sol','openai','gpt-6.1-sol',1)"
+    )
     lanes = sorted(claim["lane"] for claim in queue.claim(worker))
     assert lanes == ["openai/gpt-5.4", "openai/gpt-6.1-sol"]
     assert queue.claim(worker) == []
@@ -96,7 +100,10 @@ def test_a_lane_locked_by_another_claim_is_passed_over(queue: Queue, database: s
     with psycopg.connect(database) as other:
         other.execute("SELECT 1 FROM llm_lanes WHERE lane=%s FOR UPDATE", (lane,))
         assert [claim["lane"] for claim in queue.claim(worker)] != []
-        assert all(claim["lane"] != lane for claim in queue.all("SELECT * FROM llm_requests WHERE status='processing'"))
+        assert all(
+            claim["lane"] != lane
+            for claim in queue.all("SELECT * FROM llm_requests WHERE status='processing'")
+        )
 
 
 def test_a_worker_whose_lease_ended_may_not_claim(queue: Queue) -> None:

@@ -94,7 +94,11 @@ def test_rows_of_a_provider_without_a_key_wait_and_say_which_key(queue: Queue) -
     queue.worker("openai", unusable={"anthropic": "no key: set ANTHROPIC_API_KEY"})
     queue.one("SELECT llmreq_explain_waiting()")
     waiting = queue.request(row)
-    assert (waiting["status"], waiting["wait_reason"], waiting["error_code"]) == ("pending", "no_worker", "authentication")
+    assert (waiting["status"], waiting["wait_reason"], waiting["error_code"]) == (
+        "pending",
+        "no_worker",
+        "authentication",
+    )
     assert waiting["error_message"] == "no key: set ANTHROPIC_API_KEY"
     worker = queue.worker("anthropic")
     queue.finish(worker, queue.claim_one(worker))
@@ -113,7 +117,9 @@ def test_routed_rows_move_to_a_candidate_that_somebody_serves(queue: Queue) -> N
 def test_a_paused_lane_says_so_on_its_rows_and_stops_saying_it(queue: Queue) -> None:
     row = queue.insert()
     worker = queue.worker()
-    queue.run("INSERT INTO llm_lanes (lane, provider, model, paused) VALUES ('openai/gpt-6-luna','openai','gpt-6-luna',true)")
+    queue.run(
+        "INSERT INTO llm_lanes (lane, provider, model, paused) VALUES ('openai/gpt-6-luna','openai','gpt-6-luna',true)"
+    )
     queue.one("SELECT llmreq_explain_waiting()")
     assert queue.request(row)["wait_reason"] == "paused"
     queue.run("UPDATE llm_lanes SET paused=false")

@@ -27,7 +27,12 @@ def test_a_good_answer_is_written_costed_and_booked_once(queue: Queue) -> None:
     assert (end["parsed_response"], end["attempts"], end["cost_usd"]) == ({"a": 1}, 1, LUNA)
     assert (end["worker_id"], end["hold_usd"], end["error_code"]) == (None, None, None)
     (attempt,) = queue.attempts(row)
-    assert (attempt["outcome"], attempt["accepted"], attempt["cost_usd"], attempt["cost_basis"]) == ("completed", True, LUNA, "usage")
+    assert (attempt["outcome"], attempt["accepted"], attempt["cost_usd"], attempt["cost_basis"]) == (
+        "completed",
+        True,
+        LUNA,
+        "usage",
+    )
     assert attempt["price_id"] is not None
     assert queue.lane()["in_flight"] == 0
 
@@ -40,7 +45,13 @@ def test_every_bucket_has_its_own_price(queue: Queue) -> None:
         cache_write_1h_tokens=40, output_tokens=500, reasoning_tokens=200,
     )  # fmt: skip
     end = queue.request(row)
-    expected = Decimal("1000") * Decimal("0.10") + 2000 * Decimal("0.01") + 300 * Decimal("0.125") + 40 * Decimal("0.20") + 500 * Decimal("0.50")
+    expected = (
+        Decimal("1000") * Decimal("0.10")
+        + 2000 * Decimal("0.01")
+        + 300 * Decimal("0.125")
+        + 40 * Decimal("0.20")
+        + 500 * Decimal("0.50")
+    )
     assert end["cost_usd"] == expected * Decimal("1e-6")
     assert (end["cache_write_tokens"], end["reasoning_tokens"]) == (340, 200)
 
@@ -48,7 +59,9 @@ def test_every_bucket_has_its_own_price(queue: Queue) -> None:
 def test_a_long_prompt_is_priced_by_its_threshold(queue: Queue) -> None:
     row = queue.insert(provider="anthropic", model="claude-haiku-5-5")
     worker = queue.worker()
-    queue.finish(worker, queue.claim_one(worker), input_tokens=60_000, cache_read_tokens=60_000, output_tokens=10)
+    queue.finish(
+        worker, queue.claim_one(worker), input_tokens=60_000, cache_read_tokens=60_000, output_tokens=10
+    )
     expected = 60_000 * Decimal("0.50") + 60_000 * Decimal("0.05") + 10 * Decimal("2.50")
     assert queue.request(row)["cost_usd"] == expected * Decimal("1e-6")
 
@@ -78,14 +91,30 @@ def test_a_price_change_counts_from_its_day(queue: Queue) -> None:
 def test_a_bad_answer_is_asked_again_with_its_errors_then_completes(queue: Queue) -> None:
     row = queue.insert()
     worker = queue.worker()
-    queue.finish(worker, queue.claim_one(worker), "malformed_json", response='{"a"', validation_errors=DECODE, error_message="x")
+    queue.finish(
+        worker,
+        queue.claim_one(worker),
+        "malformed_json",
+        response='{"a"',
+        validation_errors=DECODE,
+        error_message="x",
+    )
     between = queue.request(row)
-    assert (between["status"], between["error_code"], between["response"]) == ("pending", "malformed_json", '{"a"')
+    assert (between["status"], between["error_code"], between["response"]) == (
+        "pending",
+        "malformed_json",
+        '{"a"',
+    )
     again = queue.claim_one(worker)
     assert (again["last_response"], again["last_errors"], again["attempt"]) == ('{"a"', DECODE, 2)
     queue.finish(worker, again, response="{}", parsed_response={})
     end = queue.request(row)
-    assert (end["status"], end["attempts"], end["validation_errors"], end["error_code"]) == ("completed", 2, None, None)
+    assert (end["status"], end["attempts"], end["validation_errors"], end["error_code"]) == (
+        "completed",
+        2,
+        None,
+        None,
+    )
     assert (end["input_tokens"], end["cost_usd"]) == (200, 2 * LUNA)
     assert [a["validation_errors"] for a in queue.attempts(row)] == [DECODE, None]
 
@@ -94,7 +123,14 @@ def test_the_same_mistake_twice_is_not_asked_a_third_time(queue: Queue) -> None:
     row = queue.insert(max_attempts=10)
     worker = queue.worker()
     for _ in range(2):
-        queue.finish(worker, queue.claim_one(worker), "schema_mismatch", response='{"age":"x"}', validation_errors=TYPE, error_message="age")
+        queue.finish(
+            worker,
+            queue.claim_one(worker),
+            "schema_mismatch",
+            response='{"age":"x"}',
+            validation_errors=TYPE,
+            error_message="age",
+        )
     end = queue.request(row)
     assert (end["status"], end["error_code"], end["attempts"]) == ("failed", "schema_mismatch", 2)
     assert end["response"] == '{"age":"x"}'
@@ -105,7 +141,14 @@ def test_a_routed_request_moves_on_to_the_next_candidate_and_starts_afresh(queue
     worker = queue.worker("openai", "anthropic")
     row = queue.one("INSERT INTO llm_requests (content, max_attempts) VALUES ('hi', 5) RETURNING *")
     for _ in range(2):
-        queue.finish(worker, queue.claim_one(worker), "schema_mismatch", response="{}", validation_errors=TYPE, error_message="age")
+        queue.finish(
+            worker,
+            queue.claim_one(worker),
+            "schema_mismatch",
+            response="{}",
+            validation_errors=TYPE,
+            error_message="age",
+        )
     moved = queue.claim_one(worker)
     assert moved["lane"] == "anthropic/claude-haiku-5-5"
     assert (moved["last_response"], moved["last_errors"]) == (None, None)
@@ -126,8 +169,17 @@ def test_attempts_end(queue: Queue) -> None:
 def test_a_transport_failure_waits_and_keeps_what_was_being_mended(queue: Queue) -> None:
     row = queue.insert()
     worker = queue.worker()
-    queue.finish(worker, queue.claim_one(worker), "malformed_json", response='{"a"', validation_errors=DECODE, error_message="x")
-    queue.finish(worker, queue.claim_one(worker), "provider_unavailable", error_message="reset", retry_after_seconds=3)
+    queue.finish(
+        worker,
+        queue.claim_one(worker),
+        "malformed_json",
+        response='{"a"',
+        validation_errors=DECODE,
+        error_message="x",
+    )
+    queue.finish(
+        worker, queue.claim_one(worker), "provider_unavailable", error_message="reset", retry_after_seconds=3
+    )
     waiting = queue.request(row)
     assert (waiting["status"], waiting["wait_reason"]) == ("pending", "backoff")
     assert (waiting["scheduled_at"] - queue.now).total_seconds() >= 3
@@ -139,7 +191,9 @@ def test_a_429_is_not_an_attempt_and_blocks_the_lane_for_all(queue: Queue) -> No
     row, other = queue.insert(), queue.insert()
     worker, second = queue.worker(), queue.worker()
     claim = queue.claim(worker, 1)[0]
-    queue.finish(worker, claim, "rate_limited", retry_after_seconds=7, error_message="slow down", http_status=429)
+    queue.finish(
+        worker, claim, "rate_limited", retry_after_seconds=7, error_message="slow down", http_status=429
+    )
     waiting = queue.request(row)
     assert (waiting["status"], waiting["attempts"], waiting["wait_reason"]) == ("pending", 0, "rate_limit")
     assert queue.claim(second) == []
@@ -147,7 +201,9 @@ def test_a_429_is_not_an_attempt_and_blocks_the_lane_for_all(queue: Queue) -> No
     assert {claim["id"] for claim in queue.claim(second)} == {row["id"], other["id"]}
 
 
-@pytest.mark.parametrize("code", ["invalid_request", "refused", "content_filtered", "unknown_model", "context_overflow"])
+@pytest.mark.parametrize(
+    "code", ["invalid_request", "refused", "content_filtered", "unknown_model", "context_overflow"]
+)
 def test_what_a_second_call_cannot_mend_fails_at_once(queue: Queue, code: str) -> None:
     row = queue.insert()
     worker = queue.worker()
@@ -170,7 +226,9 @@ def test_a_cut_answer_is_asked_again_with_a_larger_cap(queue: Queue) -> None:
 def test_a_wrong_key_opens_the_breaker_and_one_probe_closes_it(queue: Queue) -> None:
     rows = [queue.insert() for _ in range(3)]
     worker = queue.worker(lease=7200)
-    queue.finish(worker, queue.claim(worker, 1)[0], "authentication", error_message="invalid key", http_status=401)
+    queue.finish(
+        worker, queue.claim(worker, 1)[0], "authentication", error_message="invalid key", http_status=401
+    )
     assert queue.request(rows[0])["error_code"] == "authentication"
     assert (queue.claim(worker), queue.lane()["block_message"]) == ([], "invalid key")
     queue.advance(seconds=6)
@@ -193,7 +251,9 @@ def test_five_failures_in_a_row_open_the_breaker_for_longer_each_time(queue: Que
         pause = (queue.lane()["blocked_until"] - queue.now).total_seconds()
         pauses.append(pause)
         queue.advance(seconds=pause + 0.1)
-        queue.finish(worker, queue.claim_one(worker), "provider_unavailable", error_message="503", http_status=503)
+        queue.finish(
+            worker, queue.claim_one(worker), "provider_unavailable", error_message="503", http_status=503
+        )
     assert pauses == [5, 10, 20]
 
 
@@ -212,7 +272,9 @@ def test_a_repeated_report_of_a_retry_changes_nothing_either(queue: Queue) -> No
     worker = queue.worker()
     claim = queue.claim_one(worker)
     for _ in range(2):
-        queue.finish(worker, claim, "malformed_json", response="{", validation_errors=DECODE, error_message="x")
+        queue.finish(
+            worker, claim, "malformed_json", response="{", validation_errors=DECODE, error_message="x"
+        )
     assert queue.request(row)["attempts"] == 1
     assert len(queue.attempts(row)) == 1
 
@@ -246,7 +308,14 @@ def test_a_call_of_unknown_outcome_is_booked_at_its_upper_bound(queue: Queue) ->
 def test_an_unknown_price_stays_null_whatever_follows(queue: Queue) -> None:
     row = queue.insert(provider="openai", model="house-model")
     worker = queue.worker()
-    queue.finish(worker, queue.claim_one(worker), "malformed_json", response="{", validation_errors=DECODE, error_message="x")
+    queue.finish(
+        worker,
+        queue.claim_one(worker),
+        "malformed_json",
+        response="{",
+        validation_errors=DECODE,
+        error_message="x",
+    )
     queue.finish(worker, queue.claim_one(worker), "provider_unavailable", error_message="x")
     queue.advance(minutes=5)
     assert queue.request(row)["cost_usd"] is None

@@ -11,7 +11,9 @@ from tests.engine.queue import HELLO, Queue
 
 
 def test_a_bare_insert_is_routed_and_pending(queue: Queue) -> None:
-    row = queue.one("""INSERT INTO llm_requests (messages) VALUES ('[{"role":"user","content":"hi"}]') RETURNING *""")
+    row = queue.one(
+        """INSERT INTO llm_requests (messages) VALUES ('[{"role":"user","content":"hi"}]') RETURNING *"""
+    )
     assert (row["status"], row["lane"]) == ("pending", "openai/gpt-6-luna")
     assert row["route_id"] is not None
     assert (row["attempts"], row["cost_usd"]) == (0, 0)
@@ -39,10 +41,18 @@ def test_a_model_alone_finds_its_provider_in_the_price_book(queue: Queue) -> Non
         ({"messages": {"role": "user"}}, "invalid_request", "must be a list"),
         ({"messages": []}, "invalid_request", "empty list"),
         ({"messages": ["hi"]}, "invalid_request", "messages[0] must be"),
-        ({"messages": [*HELLO, {"role": "robot", "content": "x"}]}, "invalid_request", "messages[1].role 'robot' does not exist"),
+        (
+            {"messages": [*HELLO, {"role": "robot", "content": "x"}]},
+            "invalid_request",
+            "messages[1].role 'robot' does not exist",
+        ),
         ({"messages": [{"content": "x"}]}, "invalid_request", "messages[0] has no role"),
         ({"messages": [{"role": "user"}]}, "invalid_request", "messages[0] has no content"),
-        ({"messages": [{"role": "user", "content": 7}]}, "invalid_request", "must be a text or a list of blocks"),
+        (
+            {"messages": [{"role": "user", "content": 7}]},
+            "invalid_request",
+            "must be a text or a list of blocks",
+        ),
         ({"messages": [{"role": "tool", "content": "x"}]}, "invalid_request", "names no tool_call_id"),
         ({"content": ""}, "invalid_request", "holds no question"),
         ({"model": "no-such-model"}, "unknown_model", "set provider too"),
@@ -62,8 +72,12 @@ def test_what_can_never_be_sent_ends_at_once_with_one_clear_line(
 
 def test_one_bad_row_of_a_copy_does_not_cost_the_others(queue: Queue) -> None:
     with queue.connection.cursor().copy("COPY llm_requests (messages) FROM STDIN") as copy:
-        copy.write('[{"role":"user","content":"one"}]\n{"not":"a list"}\n[{"role":"user","content":"three"}]\n')
-    counts = queue.one("SELECT count(*) FILTER (WHERE status='pending') AS good, count(*) FILTER (WHERE status='failed') AS bad FROM llm_requests")
+        copy.write(
+            '[{"role":"user","content":"one"}]\n{"not":"a list"}\n[{"role":"user","content":"three"}]\n'
+        )
+    counts = queue.one(
+        "SELECT count(*) FILTER (WHERE status='pending') AS good, count(*) FILTER (WHERE status='failed') AS bad FROM llm_requests"
+    )
     assert counts == {"good": 2, "bad": 1}
 
 
@@ -94,7 +108,9 @@ def test_ids_are_version_7_and_in_order_of_time(queue: Queue) -> None:
 
 
 def test_enqueue_takes_every_producer_column_and_names_an_unknown_one(queue: Queue) -> None:
-    id = queue.one("""SELECT llmreq_enqueue(p_content => 'hi', p_options => '{"priority": 1, "quality": "good"}') AS id""")["id"]
+    id = queue.one(
+        """SELECT llmreq_enqueue(p_content => 'hi', p_options => '{"priority": 1, "quality": "good"}') AS id"""
+    )["id"]
     assert queue.request({"id": id})["priority"] == 1
     with pytest.raises(psycopg.Error, match="unknown option prio"):
         queue.one("""SELECT llmreq_enqueue(p_content => 'hi', p_options => '{"prio": 1}')""")

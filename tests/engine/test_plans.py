@@ -21,7 +21,9 @@ def _buffers(queue: Queue, worker: int, limit: int) -> tuple[int, int]:
         for claim in queue.claim(worker, 1):
             queue.finish(worker, claim)
     plan = queue.one(
-        "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT * FROM llmreq_claim(%s::bigint, %s::int)", worker, limit
+        "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT * FROM llmreq_claim(%s::bigint, %s::int)",
+        worker,
+        limit,
     )["QUERY PLAN"][0]["Plan"]
     return plan["Actual Rows"], plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
 
@@ -40,7 +42,9 @@ def test_a_claim_of_fifty_reads_no_more_for_what_stands_behind_or_beside_it(
 ) -> None:
     queue.run("ALTER TABLE llm_requests SET (autovacuum_enabled = off)")
     queue.run(BULK, "gpt-6-luna", "default", 1, "0 s", 200)
-    queue.run("INSERT INTO llm_lanes (lane, provider, model, paused) VALUES ('openai/gpt-6-sol', 'openai', 'gpt-6-sol', true)")
+    queue.run(
+        "INSERT INTO llm_lanes (lane, provider, model, paused) VALUES ('openai/gpt-6-sol', 'openai', 'gpt-6-sol', true)"
+    )
     worker = queue.worker(lease=7200)
     queue.run(BULK, model, tenant, tenants, delay, rows)
     claimed, buffers = _buffers(queue, worker, 50)

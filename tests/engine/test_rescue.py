@@ -18,7 +18,12 @@ def test_a_dead_workers_requests_are_handed_on_and_booked_as_lost(queue: Queue) 
     back = queue.request(row)
     assert (back["status"], back["attempts"], back["rescues"], back["cost_usd"]) == ("pending", 0, 1, hold)
     (lost,) = queue.attempts(row)
-    assert (lost["outcome"], lost["accepted"], lost["cost_basis"], lost["cost_usd"]) == ("lost", False, "upper_bound", hold)
+    assert (lost["outcome"], lost["accepted"], lost["cost_basis"], lost["cost_usd"]) == (
+        "lost",
+        False,
+        "upper_bound",
+        hold,
+    )
     assert queue.lane()["in_flight"] == 0
     assert queue.all("SELECT * FROM llm_workers") == []
 

@@ -44,7 +44,11 @@ class QueueMachine(RuleBasedStateMachine):
         self.answered: dict[tuple[UUID, int], str] = {}
         self.ended: dict[UUID, str] = {}
 
-    @rule(model=st.sampled_from(["gpt-6-luna", "house-model"]), tenant=st.sampled_from("ab"), attempts=st.integers(1, 3))
+    @rule(
+        model=st.sampled_from(["gpt-6-luna", "house-model"]),
+        tenant=st.sampled_from("ab"),
+        attempts=st.integers(1, 3),
+    )
     def insert(self, model: str, tenant: str, attempts: int) -> None:
         row = self.queue.insert(provider="openai", model=model, tenant_id=tenant, max_attempts=attempts)
         self.ids.append(row["id"])
@@ -57,7 +61,9 @@ class QueueMachine(RuleBasedStateMachine):
     @rule(target=claims, which=st.integers(0, 2))
     def claim(self, which: int) -> Any:
         worker = self.workers[which % len(self.workers)]
-        alive = self.queue.all("SELECT 1 FROM llm_workers WHERE id=%s AND state='alive' AND lease_until > llmreq_now()", worker)
+        alive = self.queue.all(
+            "SELECT 1 FROM llm_workers WHERE id=%s AND state='alive' AND lease_until > llmreq_now()", worker
+        )
         taken = self.queue.claim(worker, 1) if alive else []
         if not taken:
             return {}
@@ -115,7 +121,9 @@ class QueueMachine(RuleBasedStateMachine):
     def edit(self, which: int) -> None:
         if self.ids:
             id = self.ids[which % len(self.ids)]
-            self.queue.run("UPDATE llm_requests SET params='{\"temperature\":0}' WHERE id=%s AND status='pending'", id)
+            self.queue.run(
+                "UPDATE llm_requests SET params='{\"temperature\":0}' WHERE id=%s AND status='pending'", id
+            )
 
     @invariant()
     def the_books_balance(self) -> None:
@@ -123,7 +131,12 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_lost_and_what_ended_stays_ended(self) -> None:
-        rows = {row["id"]: row for row in self.queue.all("SELECT id, status, error_code, attempts, max_attempts FROM llm_requests")}
+        rows = {
+            row["id"]: row
+            for row in self.queue.all(
+                "SELECT id, status, error_code, attempts, max_attempts FROM llm_requests"
+            )
+        }
         assert set(rows) == set(self.ids)
         for id, status in self.ended.items():
             poisoned_then_adopted = status == "failed"
@@ -148,7 +161,9 @@ def machine(queue: Queue) -> Iterator[type[QueueMachine]]:
     yield type("Machine", (QueueMachine,), {"queue": queue})
 
 
-def test_any_order_of_claims_answers_deaths_and_edits_keeps_the_invariants(machine: type[QueueMachine]) -> None:
+def test_any_order_of_claims_answers_deaths_and_edits_keeps_the_invariants(
+    machine: type[QueueMachine],
+) -> None:
     run_state_machine_as_test(
         machine,
         settings=settings(
