@@ -38,7 +38,11 @@ USD = Dollars()
 
 @click.group()
 def prices() -> None:
-    """The price book, in dollars per million tokens."""
+    """The price book, in dollars per million tokens.
+
+    \b
+    llmreq prices list openai
+    """
 
 
 @prices.command("list")
