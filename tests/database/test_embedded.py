@@ -8,9 +8,8 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,7 +22,6 @@ from llmreq.database.pg_account import Account, make_folder, run_as, server_acco
 from llmreq.database.pg_binaries import Binaries, bundled, usable_by
 from llmreq.database.pg_cluster import Cluster
 from llmreq.errors import DatabaseUnavailableError
-from tests.conftest import folder_parents
 
 STRANGER = 54321
 """The uid of a user that is neither us nor the server."""
@@ -34,16 +32,6 @@ START = (
 )
 
 as_root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as another user")
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    """A data folder with a short path, as LLMREQ_DATA_DIR would name it."""
-    folder = Path(tempfile.mkdtemp(prefix="llmreq-home-", dir=folder_parents()[0]))
-    folder.chmod(0o711)
-    yield folder
-    default_server(folder).stop()
-    shutil.rmtree(folder)
 
 
 @pytest.fixture

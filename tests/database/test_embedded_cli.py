@@ -4,28 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 from llmreq.cli.pg import psql_argv
-from llmreq.database import embedded
 from llmreq.settings import Settings
-from tests.conftest import folder_parents
-
-
-@pytest.fixture
-def home() -> Iterator[Path]:
-    folder = Path(tempfile.mkdtemp(prefix="llmreq-home-", dir=folder_parents()[0]))
-    folder.chmod(0o711)
-    yield folder
-    embedded.stop(folder)
-    shutil.rmtree(folder)
 
 
 def _pg(home: Path, *arguments: str, **environ: str) -> subprocess.CompletedProcess[str]:
