@@ -261,7 +261,7 @@ def _by_dedupe_key(keys: Sequence[tuple[str, str]]) -> Query:
 
 def _hidden(dedupe_key: str) -> InvalidRequestError:
     return InvalidRequestError(
-        f"dedupe_key {dedupe_key!r} is taken by a request that this transaction cannot see: use READ COMMITTED"
+        f"dedupe_key {dedupe_key!r} is taken by a request this transaction cannot see: use READ COMMITTED"
     )
 
 
