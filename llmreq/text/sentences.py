@@ -1,0 +1,61 @@
+"""Where sentences and paragraphs end. Offsets, never copies: the pieces of a text always join to the text."""
+
+from __future__ import annotations
+
+import re
+
+Span = tuple[int, int]
+
+_ABBREVIATIONS = frozenset(
+    "dr mr mrs ms prof st no vol fig e.g i.e etc vs jr sr inc ltd co corp dept approx u.s u.k a.m p.m"
+    " z.b d.h bzw ca nr str usw u.a evtl ggf mme mlle".split()
+)
+# The end of a sentence with its closing quotes; CJK needs no space after it.
+_END = re.compile(r"(?:[.!?…]+[\"'”’»)\]]*(?=\s|$))|(?:[。！？]+[”’」』）]*)|\n[ \t]*(?=\n)|\n(?=[-*•#>]|\d+[.)] )")
+_BREAK = re.compile(r"\n[ \t]*\n+|(?<=\n)(?=#{1,6} )")
+_LAST_WORD = re.compile(r"([\w.]+)\.$")
+
+
+def sentences(text: str, start: int = 0, end: int | None = None) -> list[Span]:
+    """Spans of the sentences of text[start:end], each with the white space behind it; together they are all of it."""
+    end = len(text) if end is None else end
+    found: list[Span] = []
+    begin = start
+    for match in _END.finditer(text, start, end):
+        stop = match.end()
+        if stop <= begin or (match.group().startswith(".") and _is_abbreviation(text[begin:stop])):
+            continue
+        while stop < end and text[stop].isspace():
+            stop += 1
+        found.append((begin, stop))
+        begin = stop
+    if begin < end:
+        found.append((begin, end))
+    return found
+
+
+def paragraphs(text: str) -> list[Span]:
+    """Spans of the paragraphs, each with the blank lines behind it; a fenced code block stays whole."""
+    found: list[Span] = []
+    begin = 0
+    fenced = False
+    for match in _BREAK.finditer(text):
+        if text.count("```", begin, match.start()) % 2:
+            fenced = not fenced
+        if fenced:
+            continue
+        if match.end() > begin:
+            found.append((begin, match.end()))
+            begin = match.end()
+            fenced = False
+    if begin < len(text):
+        found.append((begin, len(text)))
+    return found
+
+
+def _is_abbreviation(piece: str) -> bool:
+    match = _LAST_WORD.search(piece)
+    if match is None:
+        return False
+    word = match.group(1).lower().rstrip(".")
+    return word in _ABBREVIATIONS or (len(word) == 1 and word.isalpha() and piece[-2].isupper())
