@@ -40,7 +40,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "postgres: needs a database (set by itself)")
     if not hasattr(config, "workerinput"):
         _sweep()
-        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=_parents()[0]))
+        folder = Path(tempfile.mkdtemp(prefix=PREFIX, dir=folder_parents()[0]))
         folder.chmod(0o711)
         os.environ[FOLDER_VARIABLE] = str(folder)
         try_lock(folder / "owner.lock")  # held until this process ends
@@ -156,7 +156,7 @@ def _remove(folder: Path) -> None:
     shutil.rmtree(folder)
 
 
-def _parents() -> list[Path]:
+def folder_parents() -> list[Path]:
     """Where the run's folder may be, best first: memory that allows programs to run, else the disk.
 
     Not pytest's own folder, which the user that root's server runs as cannot enter; and not $TMPDIR, which
@@ -174,7 +174,7 @@ def _parents() -> list[Path]:
 
 def _sweep() -> None:
     """Stop the servers of runs that were killed: nobody holds their owner.lock any more."""
-    for folder in (folder for parent in _parents() for folder in parent.glob(f"{PREFIX}*")):
+    for folder in (folder for parent in folder_parents() for folder in parent.glob(f"{PREFIX}*")):
         if (folder / "owner.lock").exists() and (held := try_lock(folder / "owner.lock")) is not None:
             os.close(held)
             _remove(folder)

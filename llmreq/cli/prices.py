@@ -38,7 +38,11 @@ USD = Dollars()
 
 @click.group()
 def prices() -> None:
-    """The price book, in dollars per million tokens."""
+    """The price book, in dollars per million tokens.
+
+    \b
+    llmreq prices list openai
+    """
 
 
 @prices.command("list")
@@ -59,6 +63,7 @@ def list_(lane: str | None, all_versions: bool, as_json: bool) -> None:
     rows = [
         [
             f"{row['provider']}/{row['model']}",
+            "batch" if row["batch"] else row["service_tier"],
             row["min_prompt_tokens"] or "",
             *(row[name] for name in _BUCKETS.values()),
             row["valid_from"],
@@ -66,7 +71,11 @@ def list_(lane: str | None, all_versions: bool, as_json: bool) -> None:
         ]
         for row in found
     ]
-    table("Prices (USD per million tokens)", ["lane", "from tokens", *_BUCKETS, "valid from", "source"], rows)
+    table(
+        "Prices (USD per million tokens)",
+        ["lane", "tier", "from tokens", *_BUCKETS, "valid from", "source"],
+        rows,
+    )
 
 
 @prices.command("set")

@@ -11,7 +11,11 @@ from llmreq.governor.routes import list_routes, remove_route, set_route
 
 @click.group()
 def routes() -> None:
-    """Where requests without a model go."""
+    """Where requests without a model go.
+
+    \b
+    llmreq routes list
+    """
 
 
 @routes.command("list")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import psycopg
@@ -12,7 +13,7 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from llmreq.database.embedded import ensure_running
 from llmreq.errors import DatabaseUnavailableError
 from llmreq.limits import DATABASE_CONNECT_SECONDS
-from llmreq.settings import Settings
+from llmreq.settings import DATABASE_SCHEMES, Settings
 
 _DEFAULTS: dict[str, Any] = {
     "connect_timeout": DATABASE_CONNECT_SECONDS,
@@ -26,6 +27,10 @@ _DEFAULTS: dict[str, Any] = {
 """For what the URL does not say itself. No `options`: PgBouncer refuses them (invariant 10)."""
 
 
+_ONE_USER = re.compile(r"postgresql://([^@/]*@)?[^@/?]*(/[^@?]*)?(\?.*)?", re.DOTALL)
+"""An @ stands only after the user, or in the query."""
+
+
 def database_url(settings: Settings) -> str:
     """The URL of the database in force: the given one, else that of the embedded server, which it starts.
 
@@ -37,9 +42,9 @@ def database_url(settings: Settings) -> str:
 
 
 def plain_url(url: str) -> str:
-    """The URL as libpq wants it: SQLAlchemy's `postgresql+psycopg://` is accepted too."""
-    scheme, separator, rest = url.partition("://")
-    return f"postgresql://{rest}" if separator and scheme in ("postgresql+psycopg", "postgres") else url
+    """The URL as libpq wants it: `postgres://` and SQLAlchemy's `postgresql+psycopg://` are accepted too."""
+    scheme, _, rest = url.partition("://")
+    return f"postgresql://{rest}" if scheme in DATABASE_SCHEMES else url
 
 
 def connect(url: str, *, application_name: str = "llmreq") -> Connection[Any]:
@@ -98,16 +103,17 @@ def _conninfo(url: str, application_name: str) -> str:
 
 
 def _parameters(url: str) -> dict[str, Any]:
-    """The URL taken apart; refused here when a message about it could repeat a part of its password.
+    """The URL taken apart. It is refused here when a message about it could repeat a part of its password.
 
-    That is when an unescaped @ or / of a password has landed in the host or the port.
+    That is so when an unescaped @ or / of the password made libpq look for host or database inside it.
     """
+    plain = plain_url(url)
     try:
-        given = conninfo_to_dict(plain_url(url))
+        given = conninfo_to_dict(plain)
     except psycopg.ProgrammingError:
-        given = {"port": "unreadable"}
-    ports = str(given.get("port", "")).replace(",", "")
-    if "@" in str(given.get("host", "")) or (ports and not ports.isdigit()):
+        given = None
+    ports = "" if given is None else str(given.get("port", "")).replace(",", "")
+    if given is None or not (ports.isdigit() or ports == "") or not _ONE_USER.fullmatch(plain):
         raise DatabaseUnavailableError(
             "the database URL must be like postgresql://user:password@host:5432/database, with special"
             " characters of the password percent-encoded (@ is %40, / is %2F)"

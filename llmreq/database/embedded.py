@@ -47,7 +47,9 @@ class EmbeddedPostgres:
 
     def url(self, database: str = DATABASE) -> str:
         """The URL of a database on this server, running or not. It works for this user (and root) only."""
-        return f"postgresql://{SUPERUSER}@/{database}?host={quote(str(self.cluster.socket_folder), safe='')}"
+        host = quote(str(self.cluster.socket_folder), safe="")
+        # With the port, lest PGPORT be taken.
+        return f"postgresql://{SUPERUSER}@/{database}?host={host}&port=5432"
 
     def ensure_running(self) -> str:
         """The URL of a server that answers, started (and its cluster made) when there was none.

@@ -65,10 +65,7 @@ def enqueue(columns: Mapping[str, Any]) -> Steps[UUID]:
             rows = yield _by_dedupe_key([_dedupe(values)])
         if rows:
             return UUID(str(rows[0]["id"]))
-    raise InvalidRequestError(
-        f"dedupe_key {values['dedupe_key']!r} is taken by a request that this transaction cannot see: "
-        "use READ COMMITTED"
-    )
+    raise _hidden(str(values["dedupe_key"]))
 
 
 def enqueue_many(requests: Iterable[Mapping[str, Any]]) -> Steps[list[UUID]]:
@@ -94,6 +91,8 @@ def enqueue_many(requests: Iterable[Mapping[str, Any]]) -> Steps[list[UUID]]:
                 raise
     found = (yield _by_dedupe_key(list(first))) if first else []
     ids = {(each["tenant_id"], each["dedupe_key"]): each["id"] for each in found}
+    if hidden := set(first) - set(ids):
+        raise _hidden(min(hidden)[1])
     return [UUID(str(ids[_dedupe(row)] if "dedupe_key" in row else row["id"])) for row in rows]
 
 
@@ -258,6 +257,12 @@ def _dedupe(values: Mapping[str, Value]) -> tuple[str, str]:
 def _by_dedupe_key(keys: Sequence[tuple[str, str]]) -> Query:
     parameters = {"tenant_ids": [tenant for tenant, _ in keys], "dedupe_keys": [key for _, key in keys]}
     return Query(_sql("ids_by_dedupe_key"), parameters)
+
+
+def _hidden(dedupe_key: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"dedupe_key {dedupe_key!r} is taken by a request this transaction cannot see: use READ COMMITTED"
+    )
 
 
 def _all_exist(ids: Iterable[UUID], known: Iterable[UUID]) -> None:

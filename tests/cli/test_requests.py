@@ -121,7 +121,8 @@ def test_show_tells_the_whole_story(run: Run, queue: Queue) -> None:
 
 def test_numbers_are_written_exactly(run: Run, queue: Queue) -> None:
     queue.run(
-        "INSERT INTO llm_prices (provider, model, valid_from, input_usd_per_mtok, output_usd_per_mtok, source)"
+        "INSERT INTO llm_prices"
+        " (provider, model, valid_from, input_usd_per_mtok, output_usd_per_mtok, source)"
         " VALUES ('mine', 'm', '-infinity', 0.000000000000000001, 0, 'test')"
     )
     id = enqueue(run, "x", "--provider", "mine", "--model", "m")
@@ -132,7 +133,7 @@ def test_numbers_are_written_exactly(run: Run, queue: Queue) -> None:
     assert json.loads(written)["parsed_response"] == {"n": 2**80}
 
 
-def test_an_id_may_be_given_by_its_end_or_its_beginning(run: Run) -> None:
+def test_an_id_may_be_given_by_its_end_or_beginning(run: Run) -> None:
     id = enqueue(run)
     for text in (id[-8:], id.replace("-", "")[:31], id.upper()):
         assert documents(run("show", text, "--json"))[0]["id"] == id

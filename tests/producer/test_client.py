@@ -123,7 +123,6 @@ def test_a_request_lives_and_dies_with_the_callers_transaction(
         for given in (plain, core, session):
             client.enqueue(**LUNA, connection=given)
             client.enqueue_many([LUNA], connection=given)
-            assert client.list(status="pending", limit=10) == [] or given is not plain
             given.commit() if commits else given.rollback()
     assert len(client.list()) == (6 if commits else 0)
 
@@ -138,7 +137,8 @@ def test_another_driver_is_refused_with_what_to_do(client: Client) -> None:
 
 def test_waiting_gives_the_ended_row_with_its_cost(client: Client, queue: Queue) -> None:
     queue.run(
-        "INSERT INTO llm_prices (provider, model, valid_from, input_usd_per_mtok, output_usd_per_mtok, source)"
+        "INSERT INTO llm_prices"
+        " (provider, model, valid_from, input_usd_per_mtok, output_usd_per_mtok, source)"
         " VALUES ('mine', 'm', '-infinity', 1, 2, 'test')"
     )
     id = client.enqueue(messages=HELLO, provider="mine", model="m")
