@@ -29,7 +29,9 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "worker": {*BELOW, *MIDDLE},
     "simulator": {*CONTRACT, *PURE},
     "web": {*BELOW, *MIDDLE},
-    "cli": {*BELOW, *MIDDLE, "worker", "simulator", "web"},
+    "demo": {*BELOW, *MIDDLE, "simulator"},
+    "cli": {*BELOW, *MIDDLE, "worker", "simulator", "demo", "web"},
+    "__main__": {"cli"},
 }
 """Rooms (a folder, or a module at the top) and whom they may import besides themselves: never upwards."""
 

@@ -18,7 +18,7 @@ from llmreq.simulator import faults, question, shapes
 from llmreq.simulator.answers import broken, instance, sentence
 from llmreq.simulator.bill import Bill, Call, Tokens
 from llmreq.simulator.faults import Fault
-from llmreq.simulator.question import Question, Refused
+from llmreq.simulator.question import Question, RefusedError
 from llmreq.simulator.rates import Rates
 from llmreq.simulator.server import Reply, Request
 
@@ -120,13 +120,13 @@ class App:
             else:
                 version = request.headers.get("anthropic-version", "")
                 if not version:
-                    raise Refused("anthropic-version: header is required")
+                    raise RefusedError("anthropic-version: header is required")
                 asked = question.read_anthropic(body, version)
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             return _json(
                 *shapes.error(wire, "http_400", call.id, f"We could not parse your request: {error!r}")
             )
-        except Refused as error:
+        except RefusedError as error:
             return _json(*shapes.error(wire, "http_400", call.id, str(error)))
         call.model = asked.model
         if asked.model.startswith("nosuch"):

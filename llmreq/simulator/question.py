@@ -22,7 +22,7 @@ _STRICT_REFUSES = {
 }
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The vendor answers 400 with this message."""
 
 
@@ -39,26 +39,26 @@ class Question:
 
 
 def read_openai(body: Any) -> Question:
-    """Chat Completions. Raises Refused."""
+    """Chat Completions. Raises RefusedError."""
     model, messages = _model_and_messages(body)
     for index, message in enumerate(messages):
         role = message.get("role")
         if role not in ("system", "developer", "user", "assistant", "tool"):
-            raise Refused(
+            raise RefusedError(
                 f"Invalid value: '{role}'. Supported values are: 'system', 'assistant', 'user', 'tool', and 'developer'."
             )
         if role == "tool" and not isinstance(message.get("tool_call_id"), str):
-            raise Refused(f"Missing parameter 'messages[{index}].tool_call_id'")
+            raise RefusedError(f"Missing parameter 'messages[{index}].tool_call_id'")
         for call in message.get("tool_calls") or []:
             if (
                 not isinstance(call.get("function", {}).get("arguments"), str)
                 or call.get("type") != "function"
             ):
-                raise Refused(
+                raise RefusedError(
                     f"Invalid type for 'messages[{index}].tool_calls[0].function.arguments': expected a string"
                 )
     if model.startswith(_REASONING) and "max_tokens" in body:
-        raise Refused(
+        raise RefusedError(
             "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead."
         )
     if (
@@ -66,14 +66,14 @@ def read_openai(body: Any) -> Question:
         and body.get("reasoning_effort") != "none"
         and body.get("temperature", 1) != 1
     ):
-        raise Refused("Unsupported value: 'temperature' does not support this value with this model.")
+        raise RefusedError("Unsupported value: 'temperature' does not support this value with this model.")
     schema = None
     wanted = body.get("response_format")
     if wanted is not None:
         described = wanted.get("json_schema") or {}
         if wanted.get("type") == "json_schema":
             if not described.get("name"):
-                raise Refused("Missing required parameter: 'response_format.json_schema.name'.")
+                raise RefusedError("Missing required parameter: 'response_format.json_schema.name'.")
             schema = described.get("schema")
             if described.get("strict"):
                 _check_strict(schema)
@@ -84,30 +84,30 @@ def read_openai(body: Any) -> Question:
 
 
 def read_anthropic(body: Any, version: str) -> Question:
-    """Messages. Raises Refused."""
+    """Messages. Raises RefusedError."""
     model, messages = _model_and_messages(body)
     if type(body.get("max_tokens")) is not int or body["max_tokens"] < 1:
-        raise Refused("max_tokens: Field required")
+        raise RefusedError("max_tokens: Field required")
     answered = False
     for index, message in enumerate(messages):
         if message.get("role") not in ("user", "assistant"):
-            raise Refused(f"messages.{index}.role: Input should be 'user' or 'assistant'")
+            raise RefusedError(f"messages.{index}.role: Input should be 'user' or 'assistant'")
         content = message.get("content")
         if content == "" or content is None:
-            raise Refused(f"messages.{index}: content must be non-empty")
+            raise RefusedError(f"messages.{index}: content must be non-empty")
         for block in content if isinstance(content, list) else []:
             if block.get("type") == "tool_result":
                 answered = True
                 if not isinstance(block.get("tool_use_id"), str):
-                    raise Refused(f"messages.{index}.content.0.tool_result.tool_use_id: Field required")
+                    raise RefusedError(f"messages.{index}.content.0.tool_result.tool_use_id: Field required")
             if block.get("type") == "tool_use" and not isinstance(block.get("input"), dict):
-                raise Refused(
+                raise RefusedError(
                     f"messages.{index}.content.0.tool_use.input: Input should be a valid dictionary"
                 )
     if version >= "2026-10-21":
         for name in ("temperature", "top_p", "top_k"):
             if name in body:
-                raise Refused(f"{name}: Extra inputs are not permitted")
+                raise RefusedError(f"{name}: Extra inputs are not permitted")
     for name in (
         "seed",
         "stop",
@@ -117,7 +117,7 @@ def read_anthropic(body: Any, version: str) -> Question:
         "reasoning_effort",
     ):
         if name in body:
-            raise Refused(f"{name}: Extra inputs are not permitted")
+            raise RefusedError(f"{name}: Extra inputs are not permitted")
     described = (body.get("output_config") or {}).get("format")
     schema = described.get("schema") if described else None
     if schema is not None:
@@ -130,12 +130,12 @@ def read_anthropic(body: Any, version: str) -> Question:
 
 def _model_and_messages(body: Any) -> tuple[str, list[Mapping[str, Any]]]:
     if not isinstance(body, Mapping):
-        raise Refused("We could not parse the JSON body of your request.")
+        raise RefusedError("We could not parse the JSON body of your request.")
     model, messages = body.get("model"), body.get("messages")
     if not isinstance(model, str) or not model:
-        raise Refused("you must provide a model parameter")
+        raise RefusedError("you must provide a model parameter")
     if not isinstance(messages, list) or not messages or not all(isinstance(m, Mapping) for m in messages):
-        raise Refused("messages: at least one message is required")
+        raise RefusedError("messages: at least one message is required")
     return model, messages
 
 
@@ -167,16 +167,16 @@ def _check_strict(node: Any) -> None:
     if not isinstance(node, Mapping):
         return
     if _STRICT_REFUSES & node.keys():
-        raise Refused(
+        raise RefusedError(
             f"Invalid schema for response_format 'answer': '{min(_STRICT_REFUSES & node.keys())}' is not permitted."
         )
     if node.get("type") == "object":
         if node.get("additionalProperties") is not False:
-            raise Refused(
+            raise RefusedError(
                 "Invalid schema for response_format 'answer': 'additionalProperties' is required to be supplied and to be false."
             )
         if set(node.get("required", ())) != set(node.get("properties", {})):
-            raise Refused(
+            raise RefusedError(
                 "Invalid schema for response_format 'answer': 'required' is required to include every key in properties."
             )
     for child in [
@@ -203,11 +203,11 @@ def _check_anthropic(node: Any) -> None:
         "exclusiveMinimum",
     ):
         if word in node:
-            raise Refused(
+            raise RefusedError(
                 f"output_config.format.schema: For '{node.get('type')}' type, property '{word}' is not supported"
             )
     if node.get("type") == "object" and node.get("additionalProperties") is not False:
-        raise Refused(
+        raise RefusedError(
             "output_config.format.schema: For 'object' type, 'additionalProperties' must be explicitly set to false"
         )
     for child in [

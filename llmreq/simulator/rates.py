@@ -1,4 +1,4 @@
-"""Enforced limits per model: requests and tokens per minute, refilled continuously, with the vendors' headers. Pure but for the clock given."""
+"""Enforced limits per model: requests and tokens per minute, refilled continuously, with the vendors' headers. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""HTTP/1.1 over asyncio, just enough for a JSON API: keep-alive, Content-Length, one handler. It shares the machine with what it measures."""
+"""HTTP/1.1 over asyncio, just enough for a JSON API: keep-alive, Content-Length, one handler.
+
+Small, because it shares the machine with what it measures.
+"""
 
 from __future__ import annotations
 

@@ -87,11 +87,11 @@ _OPENAI_ERRORS: dict[str, tuple[int, str, str | None, str]] = {
     "http_403": (403, "invalid_request_error", None, "You do not have access to this resource."),
     "http_404": (404, "invalid_request_error", "model_not_found", "The model does not exist or you do not have access to it."),
     "http_429": (429, "requests", "rate_limit_exceeded", "Rate limit reached for requests."),
-    "quota": (429, "insufficient_quota", "insufficient_quota", "You exceeded your current quota, please check your plan and billing details."),
+    "quota": (429, "insufficient_quota", "insufficient_quota", "You exceeded your current quota."),
     "http_500": (500, "server_error", None, "The server had an error while processing your request."),
     "http_503": (503, "server_error", None, "The engine is currently overloaded, please try again later."),
     "http_529": (503, "server_error", "slow_down", "Slow down."),
-    "context_overflow": (400, "invalid_request_error", "context_length_exceeded", "This model's maximum context length is 272000 tokens."),
+    "context_overflow": (400, "invalid_request_error", "context_length_exceeded", "This model's maximum context length is 272000."),
 }  # fmt: skip
 _ANTHROPIC_ERRORS: dict[str, tuple[int, str, str]] = {
     "http_400": (400, "invalid_request_error", "Input should be a valid request."),

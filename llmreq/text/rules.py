@@ -34,8 +34,8 @@ def run_rules(task: RulesTask) -> dict[str, Any]:
     do = _TASKS.get(task.task_type)
     if do is None:
         raise InvalidRequestError(
-            f"local/rules cannot do {task.task_type!r}; it can do {', '.join(sorted(_TASKS))}. Set provider and model, or one of these"
-            " as task_type",
+            f"local/rules cannot do {task.task_type!r}; it can do {', '.join(sorted(_TASKS))}."
+            " Set provider and model, or one of these as task_type",
             details={"task_type": task.task_type},
         )
     if not task.text.strip():

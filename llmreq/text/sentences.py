@@ -7,7 +7,45 @@ import re
 Span = tuple[int, int]
 
 _ABBREVIATIONS = frozenset(
-    ["dr", "mr", "mrs", "ms", "prof", "st", "no", "vol", "fig", "e.g", "i.e", "etc", "vs", "jr", "sr", "inc", "ltd", "co", "corp", "dept", "approx", "u.s", "u.k", "a.m", "p.m", "z.b", "d.h", "bzw", "ca", "nr", "str", "usw", "u.a", "evtl", "ggf", "mme", "mlle"]
+    [
+        "dr",
+        "mr",
+        "mrs",
+        "ms",
+        "prof",
+        "st",
+        "no",
+        "vol",
+        "fig",
+        "e.g",
+        "i.e",
+        "etc",
+        "vs",
+        "jr",
+        "sr",
+        "inc",
+        "ltd",
+        "co",
+        "corp",
+        "dept",
+        "approx",
+        "u.s",
+        "u.k",
+        "a.m",
+        "p.m",
+        "z.b",
+        "d.h",
+        "bzw",
+        "ca",
+        "nr",
+        "str",
+        "usw",
+        "u.a",
+        "evtl",
+        "ggf",
+        "mme",
+        "mlle",
+    ]
 )
 # The end of a sentence with its closing quotes; CJK needs no space after it.
 _END = re.compile(

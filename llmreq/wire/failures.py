@@ -1,4 +1,7 @@
-"""HTTP errors of all vendors as one Failure: by status, then by the body's type and code; by text only where nothing else tells."""
+"""HTTP errors of all vendors as one Failure.
+
+By status, then by the body's type and code; by text only where nothing else tells.
+"""
 
 from __future__ import annotations
 

@@ -97,8 +97,7 @@ def params(given: Any) -> dict[str, Any]:
         if (
             low in _NOT_FROM_A_ROW - _CAPS
             or "header" in low
-            or ("key" in low.split("_")
-            and low != "prompt_cache_key")
+            or ("key" in low.split("_") and low != "prompt_cache_key")
         ):
             raise InvalidRequestError(
                 f"params may not hold {name!r}: it has its own column or belongs to the operator"

@@ -171,8 +171,7 @@ class _Worker:
             log.info("spool_replayed", path=str(path), count=len(reports))
             for each in reports:
                 self._settler.put(each)
-            while self._settler.backlog:
-                await asyncio.sleep(0.05)
+            await self._settler.settled()
             path.unlink()
 
     def _spool_folder(self) -> Path:

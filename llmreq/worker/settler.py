@@ -49,14 +49,18 @@ class Settler:
         """Reports not yet acknowledged by Postgres."""
         return len(self._waiting)
 
+    async def settled(self) -> None:
+        """Return when every report so far is acknowledged."""
+        while self._waiting:
+            self._settled.clear()
+            self._loop.wake()
+            await self._settled.wait()
+
     async def stop(self, *, patience_seconds: float) -> list[Report]:
         """Flush; returns what Postgres did not take in time, to be spooled."""
         try:
             async with asyncio.timeout(patience_seconds):
-                while self._waiting:
-                    self._settled.clear()
-                    self._loop.wake()
-                    await self._settled.wait()
+                await self.settled()
         except TimeoutError:
             pass
         await self._loop.stop()

@@ -83,16 +83,19 @@ CREATE TABLE llm_requests (
     messages             jsonb,
     content              text,
 
-    CONSTRAINT llm_requests_status_check CHECK (status IN ('pending','processing','waiting','completed','failed','cancelled')),
+    CONSTRAINT llm_requests_status_check CHECK (
+        status IN ('pending','processing','waiting','completed','failed','cancelled')),
     CONSTRAINT llm_requests_complexity_check CHECK (complexity IN ('simple','medium','complex')),
     CONSTRAINT llm_requests_kind_check CHECK (kind IN ('chat','embedding','brief')),
     CONSTRAINT llm_requests_quality_check CHECK (quality IN ('basic','good','premium')),
-    CONSTRAINT llm_requests_merge_strategy_check CHECK (merge_strategy IN ('concat','merge','first','last','reduce','weighted_average')),
+    CONSTRAINT llm_requests_merge_strategy_check CHECK (
+        merge_strategy IN ('concat','merge','first','last','reduce','weighted_average')),
     CONSTRAINT llm_requests_execution_check CHECK (execution IN ('parallel','sequential')),
     CONSTRAINT llm_requests_priority_check CHECK (priority BETWEEN 0 AND 9),
     CONSTRAINT llm_requests_timeout_seconds_check CHECK (timeout_seconds BETWEEN 1 AND 3600),
     CONSTRAINT llm_requests_max_attempts_check CHECK (max_attempts BETWEEN 1 AND 100),
-    CONSTRAINT llm_requests_wait_reason_check CHECK (wait_reason IN ('rate_limit','budget','provider_down','no_worker','paused','backoff'))
+    CONSTRAINT llm_requests_wait_reason_check CHECK (
+        wait_reason IN ('rate_limit','budget','provider_down','no_worker','paused','backoff'))
 ) WITH (
     fillfactor = 50,
     autovacuum_vacuum_scale_factor = 0.01,

@@ -71,7 +71,8 @@ def test_a_paused_blocked_or_full_lane_costs_the_others_nothing(queue: Queue) ->
         "INSERT INTO llm_lanes (lane, provider, model, paused) VALUES ('openai/gpt-6-luna','openai','gpt-6-luna',true)"
     )
     queue.run(
-        "INSERT INTO llm_lanes (lane, provider, model, blocked_until) VALUES ('openai/gpt-6-sol','openai','gpt-6-sol', llmreq_now() + interval '1 min')"
+        "INSERT INTO llm_lanes (lane, provider, model, blocked_until) VALUES"
+        " ('openai/gpt-6-sol','openai','gpt-6-sol', llmreq_now() + interval '1 min')"
     )
     queue.insert(provider="openai", model="gpt-6.1-sol")
     queue.run(

@@ -153,11 +153,14 @@ def test_wait_gives_the_open_row_back_when_its_time_is_up(queue: Queue) -> None:
 def test_wait_says_what_is_wrong_with_waiting(queue: Queue) -> None:
     with pytest.raises(psycopg.Error, match="does not exist"):
         queue.one("SELECT llmreq_wait(llmreq_uuid7(), '1 s')")
-    with queue.connection.transaction(), pytest.raises(psycopg.Error, match="commit before llmreq_wait"):
-        with queue.connection.transaction():
+    for savepoint in (False, True):
+        with queue.connection.transaction(force_rollback=True):
+            if savepoint:
+                queue.run("SAVEPOINT inner_one")
             row = queue.insert()
-            queue.one("SELECT llmreq_wait(%s, '1 s')", row["id"])
-    with queue.connection.transaction():
+            with pytest.raises(psycopg.Error, match="commit before llmreq_wait"):
+                queue.one("SELECT llmreq_wait(%s, '1 s')", row["id"])
+    with queue.connection.transaction(force_rollback=True):
         queue.run("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
-        with pytest.raises(psycopg.Error, match="READ COMMITTED"), queue.connection.transaction():
+        with pytest.raises(psycopg.Error, match="READ COMMITTED"):
             queue.one("SELECT llmreq_wait(llmreq_uuid7(), '1 s')")

@@ -76,7 +76,8 @@ def test_one_bad_row_of_a_copy_does_not_cost_the_others(queue: Queue) -> None:
             '[{"role":"user","content":"one"}]\n{"not":"a list"}\n[{"role":"user","content":"three"}]\n'
         )
     counts = queue.one(
-        "SELECT count(*) FILTER (WHERE status='pending') AS good, count(*) FILTER (WHERE status='failed') AS bad FROM llm_requests"
+        "SELECT count(*) FILTER (WHERE status='pending') AS good,"
+        " count(*) FILTER (WHERE status='failed') AS bad FROM llm_requests"
     )
     assert counts == {"good": 2, "bad": 1}
 

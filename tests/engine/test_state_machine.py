@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
@@ -157,8 +156,8 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 @pytest.fixture
-def machine(queue: Queue) -> Iterator[type[QueueMachine]]:
-    yield type("Machine", (QueueMachine,), {"queue": queue})
+def machine(queue: Queue) -> type[QueueMachine]:
+    return type("Machine", (QueueMachine,), {"queue": queue})
 
 
 def test_any_order_of_claims_answers_deaths_and_edits_keeps_the_invariants(
