@@ -91,7 +91,7 @@ _OPENAI_ERRORS: dict[str, tuple[int, str, str | None, str]] = {
     "http_500": (500, "server_error", None, "The server had an error while processing your request."),
     "http_503": (503, "server_error", None, "The engine is currently overloaded, please try again later."),
     "http_529": (503, "server_error", "slow_down", "Slow down."),
-    "context_overflow": (400, "invalid_request_error", "context_length_exceeded", "This model's maximum context length is 272000."),
+    "context_overflow": (400, "invalid_request_error", "context_length_exceeded", "maximum context length is 272000."),
 }  # fmt: skip
 _ANTHROPIC_ERRORS: dict[str, tuple[int, str, str]] = {
     "http_400": (400, "invalid_request_error", "Input should be a valid request."),

@@ -41,15 +41,14 @@ _PATTERNS = [
         ),
     ),
 ]
-_FIRST_NAMES = frozenset(
-    (
-        "Anna Anton Carla Clara Daniel David Elena Emma Erik Eva Felix Hanna Hannah Henrik Ida Ines "
-        "Ingrid Iris Jack James Jan Jana John Jonas Karl Katharina Laura Lena Leon Lucas Lucy Maja "
-        "Marcus Maria Marie Mark Marta Martha Martin Mary Max Maya Michael Mina Nadia Nils Nina Nora "
-        "Oskar Owen Paul Paula Peter Robert Rosa Ruth Samuel Sara Sarah Simon Sofia Sophie Thomas Tom "
-        "Tomas Vera Viktor William Yusuf Amina Mei Wei"
-    ).split()  # noqa: SIM905 - a list of a hundred names reads better as text
+_FIRST_NAMES_TEXT = (
+    "Anna Anton Carla Clara Daniel David Elena Emma Erik Eva Felix Hanna Hannah Henrik Ida Ines "
+    "Ingrid Iris Jack James Jan Jana John Jonas Karl Katharina Laura Lena Leon Lucas Lucy Maja "
+    "Marcus Maria Marie Mark Marta Martha Martin Mary Max Maya Michael Mina Nadia Nils Nina Nora "
+    "Oskar Owen Paul Paula Peter Robert Rosa Ruth Samuel Sara Sarah Simon Sofia Sophie Thomas Tom "
+    "Tomas Vera Viktor William Yusuf Amina Mei Wei"
 )
+_FIRST_NAMES = frozenset(_FIRST_NAMES_TEXT.split())
 _PERSON = re.compile(rf"\b({_NAME}) {_NAME}(?:-{_NAME})?\b")
 
 
