@@ -95,15 +95,17 @@ def default_data_dir(environ: Mapping[str, str] | None = None) -> Path:
     """LLMREQ_DATA_DIR, else the user's data folder; root's is one that the server's user can enter."""
     given = (os.environ if environ is None else environ).get("LLMREQ_DATA_DIR", "").strip()
     if given:
-        return Path(given).expanduser().absolute()
+        return _path(given)
     if os.geteuid() == 0:
         return Path("/var/lib/llmreq")
-    return platformdirs.user_data_path("llmreq")
+    found = platformdirs.user_data_path("llmreq")
+    # A user without a home, as containers have them, gets a literal ~.
+    return found if found.is_absolute() else _path(".llmreq")
 
 
 def _read_config(env: Mapping[str, str], folder: Path) -> dict[str, Any]:
     given = env.get("LLMREQ_CONFIG")
-    path = Path(given).expanduser() if given else folder / DEFAULT_CONFIG
+    path = _path(given) if given else folder / DEFAULT_CONFIG
     if not given and not path.exists():
         return {}
     try:
@@ -149,4 +151,11 @@ def _data_dir(env: Mapping[str, str], config: Mapping[str, Any]) -> Path:
         return default_data_dir(env)
     if not isinstance(given, str) or not given:
         raise SettingsError("data_dir in the configuration file must be the path of a folder")
-    return Path(given).expanduser().absolute()
+    return _path(given)
+
+
+def _path(given: str) -> Path:
+    try:
+        return Path(given).expanduser().absolute()
+    except RuntimeError:
+        return Path(given).absolute()  # ~ of a user without a home

@@ -29,8 +29,15 @@ FOLDER_VARIABLE = "LLMREQ_TEST_FOLDER"
 
 PREFIX = f"llmreq-test-{os.geteuid()}-"
 
-THROW_AWAY = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off", "max_wal_size": "512MB"}
-"""Nothing here outlives the run."""
+THROW_AWAY = {
+    # Nothing here outlives the run.
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "max_wal_size": "512MB",
+    # Tests that count buffers must not depend on when it comes by.
+    "autovacuum": "off",
+}
 
 ENOUGH_MEMORY = 2 * 1024**3
 """Free bytes in /dev/shm from which on the server lives there."""

@@ -50,7 +50,8 @@ def test_the_file_may_be_named(tmp_path: Path) -> None:
 def test_a_data_folder_is_absolute_and_may_come_from_either_place(tmp_path: Path) -> None:
     assert settings(tmp_path, "data_dir = '/from/file'").data_dir == Path("/from/file")
     assert settings(tmp_path, "data_dir = '/from/file'", LLMREQ_DATA_DIR="/env").data_dir == Path("/env")
-    assert settings(tmp_path, "data_dir = 'relative'").data_dir.is_absolute()
+    for odd in ("relative", "~nobody-has-this-name/x"):
+        assert settings(tmp_path, f"data_dir = '{odd}'").data_dir.is_absolute()
 
 
 def test_the_vendors_own_variables_make_their_providers_usable(tmp_path: Path) -> None:

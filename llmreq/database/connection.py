@@ -129,5 +129,6 @@ def _unreachable(url: str, error: psycopg.OperationalError) -> DatabaseUnavailab
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = lines[0].rpartition(": ")[2] if lines else "no answer"
     return DatabaseUnavailableError(
-        f"cannot reach {describe(url)}: {reason}; check LLMREQ_DATABASE_URL and that Postgres runs there"
+        f"cannot reach {describe(url)}: {reason}; does Postgres run there? Check LLMREQ_DATABASE_URL"
+        " (unset, the embedded one: llmreq pg start)"
     )

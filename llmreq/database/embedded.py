@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -57,15 +59,9 @@ class EmbeddedPostgres:
         Any number of processes may call this at once: one starts the server, the others wait for it.
         Raises DatabaseUnavailableError.
         """
-        try:
+        with _in_one_line(self.cluster.folder):
             if self._probe() is not _State.READY:
                 self._start()
-        except OSError as error:
-            where = error.filename or self.cluster.folder
-            raise DatabaseUnavailableError(
-                f"the embedded Postgres cannot start: {where}: {error.strerror or error};"
-                " set LLMREQ_DATA_DIR to another folder, or LLMREQ_DATABASE_URL"
-            ) from None
         return self.url()
 
     def stop(self) -> bool:
@@ -73,16 +69,8 @@ class EmbeddedPostgres:
 
         Raises DatabaseUnavailableError when it does not end in time.
         """
-        if not self.is_alive():
-            return False
-        with exclusive(self.cluster.start_lock, DATABASE_START_SECONDS):
-            said = self.cluster.shut_down()
-            deadline = time.monotonic() + DATABASE_STOP_SECONDS
-            while self.is_alive():
-                if time.monotonic() > deadline:
-                    raise DatabaseUnavailableError(f"the embedded Postgres did not stop: {said}")
-                time.sleep(POLL_SECONDS)
-        return True
+        with _in_one_line(self.cluster.folder):
+            return self.is_alive() and self._stop()
 
     def status(self) -> ServerStatus:
         """What is known of the server, without starting it."""
@@ -99,6 +87,16 @@ class EmbeddedPostgres:
     def is_alive(self) -> bool:
         """Whether any process of the server lives; it need not accept connections."""
         return is_locked(self.cluster.alive_lock)
+
+    def _stop(self) -> bool:
+        with exclusive(self.cluster.start_lock, DATABASE_START_SECONDS):
+            said = self.cluster.shut_down()
+            deadline = time.monotonic() + DATABASE_STOP_SECONDS
+            while self.is_alive():
+                if time.monotonic() > deadline:
+                    raise DatabaseUnavailableError(f"the embedded Postgres did not stop: {said}")
+                time.sleep(POLL_SECONDS)
+        return True
 
     def _start(self) -> None:
         self.cluster.make_folder()
@@ -160,6 +158,18 @@ class EmbeddedPostgres:
     def _create_database(self) -> None:
         with self._connect() as connection:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(DATABASE)))
+
+
+@contextmanager
+def _in_one_line(folder: Path) -> Iterator[None]:
+    """Turn the system's errors (no rights, no space) into one line with the remedy."""
+    try:
+        yield
+    except OSError as error:
+        raise DatabaseUnavailableError(
+            f"the embedded Postgres cannot use {error.filename or folder}: {error.strerror or error};"
+            " set LLMREQ_DATA_DIR to another folder, or LLMREQ_DATABASE_URL"
+        ) from None
 
 
 def default_server(data_dir: Path | None = None) -> EmbeddedPostgres:

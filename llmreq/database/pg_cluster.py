@@ -80,7 +80,7 @@ class Cluster:
         """Whether the socket's folder is the server's user's alone: one in /tmp may be somebody's trap."""
         try:
             found = self.socket_folder.lstat()
-        except FileNotFoundError:
+        except OSError:
             return False
         owner = self.account.uid if self.account else os.geteuid()
         return stat.S_ISDIR(found.st_mode) and found.st_uid == owner and not found.st_mode & 0o077

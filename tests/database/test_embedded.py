@@ -70,7 +70,9 @@ def test_nobody_else_can_reach_it(server: EmbeddedPostgres) -> None:
     if os.geteuid() == 0:
         assert _as_stranger(lambda: psycopg.connect(server.url(), connect_timeout=5)) == "OperationalError"
         assert _as_stranger(lambda: (data / "PG_VERSION").read_text()) == "PermissionError"
-        assert _as_stranger(lambda: None) == "nothing"
+        assert _as_stranger(server.ensure_running) == "DatabaseUnavailableError"
+        assert _as_stranger(server.stop) == "DatabaseUnavailableError"
+        assert _as_stranger(server.status) == "nothing"
 
 
 def test_processes_that_race_agree_on_one_server(home: Path, server: EmbeddedPostgres) -> None:
