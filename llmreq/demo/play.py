@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -134,13 +135,13 @@ def _show_outcomes(connection: Connection, console: Console, run_id: UUID) -> No
     for row in connection.execute(statement("demo_outcomes"), {"run_id": run_id}):
         style = {"completed": "green", "failed": "red"}.get(row["status"], "yellow")
         table.add_row(
-            _short(row["question"], 44),
+            Text(_short(row["question"], 44)),
             row["lane"] or "–",
             Text(row["status"], style=style),
             str(row["attempts"]),
             f"{row['tokens_in']}/{row['tokens_out']}",
             "unknown" if row["cost_usd"] is None else f"{row['cost_usd']:.6f}",
-            _finding(row),
+            Text(_finding(row)),
         )
     console.print()
     console.print(table)
@@ -153,7 +154,7 @@ def _finding(row: dict[str, Any]) -> str:
     if row["repairs"]:
         lines.append(f"repaired: {', '.join(repair['type'] for repair in row['repairs'])}")
     if row["status"] == "completed":
-        lines.append(_short(row["response"] or "", 90))
+        lines.append(_short(row["response"] or json.dumps(row["parsed_response"]), 90))
     elif row["error_code"]:
         lines.append(f"{row['error_code']}: {row['error_message']}")
     return "\n".join(lines)

@@ -15,9 +15,7 @@ from llmreq.text.language import detect_language
 from llmreq.text.tokens import best_estimator
 
 DEFAULT_CHUNK_TOKENS = 400
-_SPEAKER = re.compile(
-    r"^([A-ZÄÖÜ][A-ZÄÖÜ.' -]{1,40}|[A-ZÄÖÜ][\w.'-]+(?: [A-ZÄÖÜ][\w.'-]+){0,2}):\s", re.MULTILINE
-)
+_SPEAKER = re.compile(r"^([A-ZÄÖÜ][\w.'-]+(?: [A-ZÄÖÜ][\w.'-]+){0,3}):\s", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +55,7 @@ def _chunking(task: RulesTask) -> dict[str, Any]:
 
 
 def _described(chunk: Chunk) -> dict[str, Any]:
-    speaker = _SPEAKER.search(chunk.text)
+    speaker = _speaker(chunk.text)
     return {
         "text": chunk.text,
         "start": chunk.start,
@@ -65,11 +63,20 @@ def _described(chunk: Chunk) -> dict[str, Any]:
         "tokens": chunk.tokens,
         "language": detect_language(chunk.text)[0],
         "labels": keywords(chunk.text, 5),
-        "speaker": speaker.group(1).title() if speaker else None,
+        "speaker": speaker,
         "entities": [_entity(entity, chunk.start) for entity in entities(chunk.text)],
         "summary": summary(chunk.text),
         "quality_level": "basic",
     }
+
+
+def _speaker(text: str) -> str | None:
+    """Who speaks first: NAME: in capitals, or a Name: that speaks more than once. A title with a colon is nobody."""
+    names = [match.group(1) for match in _SPEAKER.finditer(text)]
+    for name in names:
+        if name.isupper() or names.count(name) > 1:
+            return name.title()
+    return None
 
 
 def _entities(task: RulesTask) -> dict[str, Any]:
