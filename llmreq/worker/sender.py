@@ -1,31 +1,24 @@
 """Sends one request and brings back one response or one SendError: nothing is retried or redirected here.
 
-The library underneath (reqwest) sends a request again only when it never left: when a kept connection turned out
-closed before the first byte was written. That is no second call.
+aiohttp, because a cancelled or timed-out call must really be cut: reqwest's bindings let it run on, and the provider's
+bill with it (docs/decisions.md). It never repeats a POST by itself.
 """
 
 from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from dataclasses import dataclass
-from datetime import timedelta
-from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
-from pyreqwest.client import Client, ClientBuilder
-from pyreqwest.exceptions import (
-    BuilderError,
-    ConnectTimeoutError,
-    PyreqwestError,
-    RequestTimeoutError,
-)
+import aiohttp
+import certifi
 
 from llmreq.limits import CONNECT_TIMEOUT_SECONDS, MAX_ANSWER_BYTES
 from llmreq.wire.outcome import HttpRequest, HttpResponse
-
-_NO_CONNECTION = "client error (Connect)"
-"""The cause by which hyper says that no connection came about: DNS, TCP or TLS."""
 
 IDLE_CONNECTION_SECONDS = 60
 """Kept connections are closed after this: shorter than what providers' load balancers allow."""
@@ -47,46 +40,68 @@ class SendError(Exception):
 
 
 class Sender:
-    """A pool of connections for any number of calls in flight. Use it from one event loop, and close it."""
+    """A pool of connections for any number of calls in flight. Make and use it in one event loop, and close it.
+
+    HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured, and SSL_CERT_FILE as OpenSSL honours it.
+    """
 
     def __init__(self) -> None:
-        self._client: Client = _builder().build()
+        self._proxies = getproxies()
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=0,  # the worker's concurrency is the bound
+                keepalive_timeout=IDLE_CONNECTION_SECONDS,
+                ttl_dns_cache=60,
+                ssl=_certificates(),
+            ),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_TIMEOUT_SECONDS),
+            headers={"user-agent": "llmreq"},
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
 
     async def send(self, request: HttpRequest, *, timeout_seconds: float) -> HttpResponse:
         """POST and read the whole answer within one deadline. Raises SendError."""
         try:
             async with asyncio.timeout(timeout_seconds):
                 return await self._send(request)
+        except aiohttp.ConnectionTimeoutError:
+            raise SendError("not_sent", f"no connection within {CONNECT_TIMEOUT_SECONDS:g} s") from None
         except TimeoutError:
             raise SendError("timeout", f"no whole answer within {timeout_seconds:g} s") from None
-        except ConnectTimeoutError:
-            raise SendError("not_sent", f"no connection within {CONNECT_TIMEOUT_SECONDS:g} s") from None
-        except BuilderError as error:
-            raise SendError("not_sent", f"cannot be sent: {_causes(error)[-1]}") from None
-        except RequestTimeoutError:
-            raise SendError("timeout", f"no whole answer within {timeout_seconds:g} s") from None
-        except PyreqwestError as error:
-            causes = _causes(error)
-            # The class alone does not tell: a connection that is reset after the request left is a ConnectError too.
-            if _NO_CONNECTION in causes:
-                raise SendError("not_sent", f"cannot connect: {causes[-1]}") from None
-            raise SendError("unknown", f"the connection broke during the call: {causes[-1]}") from None
+        except aiohttp.ClientConnectorError as error:
+            raise SendError("not_sent", f"cannot connect: {_cause(error.os_error)}") from None
+        except (aiohttp.InvalidURL, aiohttp.ClientProxyConnectionError) as error:
+            raise SendError("not_sent", f"cannot connect: {type(error).__name__}") from None
+        except (aiohttp.ClientError, ValueError, OSError) as error:
+            raise SendError("unknown", f"the connection broke during the call: {_cause(error)}") from None
 
     async def close(self) -> None:
         """Close every connection."""
-        await self._client.close()
+        await self._session.close()
 
     async def _send(self, request: HttpRequest) -> HttpResponse:
-        call = self._client.post(request.url).headers(dict(request.headers)).body_bytes(request.body)
-        async with call.build_streamed() as response:
-            reader = response.body_reader
+        async with self._session.post(
+            request.url,
+            data=request.body,
+            headers=request.headers,
+            allow_redirects=False,  # a redirect would carry the key to another host
+            proxy=self._proxy(request.url),
+        ) as response:
             body = bytearray()
-            while (chunk := await reader.read_chunk()) is not None:
+            async for chunk in response.content.iter_any():
                 body += chunk
                 if len(body) > MAX_ANSWER_BYTES:
                     raise SendError("too_large", f"the answer is larger than {MAX_ANSWER_BYTES // 2**20} MB")
             headers = {name.lower(): value for name, value in response.headers.items()}
             return HttpResponse(response.status, headers, bytes(body))
+
+    def _proxy(self, url: str) -> str | None:
+        if not self._proxies:
+            return None
+        parts = urlsplit(url)
+        if proxy_bypass(parts.netloc):
+            return None
+        return self._proxies.get(parts.scheme) or self._proxies.get("all")
 
 
 def open_sender() -> Sender:
@@ -94,24 +109,16 @@ def open_sender() -> Sender:
     return Sender()
 
 
-def _builder() -> ClientBuilder:
-    builder = (
-        ClientBuilder()
-        .user_agent("llmreq")
-        .follow_redirects(False)  # a redirect would carry the key to another host
-        .connect_timeout(timedelta(seconds=CONNECT_TIMEOUT_SECONDS))
-        .pool_idle_timeout(timedelta(seconds=IDLE_CONNECTION_SECONDS))
-        .tcp_keepalive(timedelta(seconds=60))
-        .referer(False)
-    )
-    certificates = os.environ.get("SSL_CERT_FILE")
-    if certificates:
-        builder = builder.add_root_certificate_pem(Path(certificates).read_bytes())
-    return builder
+def _certificates() -> ssl.SSLContext:
+    """The system's certificates or SSL_CERT_FILE's; certifi's where the system has none, as in small containers."""
+    context = ssl.create_default_context()
+    chosen = os.environ.get("SSL_CERT_FILE") or os.environ.get("SSL_CERT_DIR")
+    if not chosen and not context.cert_store_stats()["x509_ca"]:
+        context.load_verify_locations(certifi.where())
+    return context
 
 
-def _causes(error: PyreqwestError) -> list[str]:
-    """The causes from the outermost in, each in one line; the outer ones repeat the URL, the innermost says why."""
-    details = getattr(error, "details", None)
-    causes = details.get("causes") if isinstance(details, dict) else None
-    return [" ".join(str(cause["message"]).split())[:200] for cause in causes or []] or [type(error).__name__]
+def _cause(error: BaseException) -> str:
+    """An error's own words in one line; aiohttp's wrappers would name the address, these do not."""
+    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    return " ".join(str(text).split())[:200]
