@@ -9,8 +9,14 @@ from __future__ import annotations
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 """A response body past this is dropped while it is read: the largest answer any vendor sends is below 8 MB."""
 
-INLINE_CHECK_BYTES = 64 * 1024
-"""Answers above this are decoded and validated off the event loop: 64 KB takes about 0.3 ms, 5 MB takes 30."""
+INLINE_CHECK_CHARS = 64 * 1024
+"""Answers above this are judged in the process beside: 64 K characters take about 2 ms, 5 M take 150 (docs/benchmarks.md)."""
+
+INLINE_PATTERN_CHARS = 256
+"""The same for schemas with a costly `pattern`: at worst 10 ms."""
+
+SIDE_CHECK_SECONDS = 10.0
+"""A check that takes longer is killed and the answer counts as not meeting its schema."""
 
 MAX_JSON_DEPTH = 512
 """Nesting above this is refused as malformed: deeper values break consumers' parsers, not only ours."""

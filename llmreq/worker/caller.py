@@ -17,12 +17,13 @@ from llmreq.errors import ErrorCode, LlmreqError
 from llmreq.wire.formats import wire_for
 from llmreq.wire.outcome import Answer, Billed, Call, Failure, HttpResponse
 from llmreq.wire.provider import Provider
-from llmreq.worker.checking import Expectation, check_answer, expectation
+from llmreq.worker.checking import Checking, expectation
 from llmreq.worker.engine import Claim
 from llmreq.worker.local import LOCAL_RULES, run_local
 from llmreq.worker.loop import describe
 from llmreq.worker.report import Report, answer_facts, failure_facts, report
 from llmreq.worker.sender import Sender, SendError
+from llmreq.worker.verdict import Expectation
 
 log = structlog.get_logger()
 
@@ -34,6 +35,7 @@ class Caller:
     sender: Sender
     providers: Mapping[str, Provider]
     done: Callable[[Report], None]
+    checking: Checking = field(default_factory=Checking)
     _tasks: dict[UUID, asyncio.Task[dict[str, Any]]] = field(default_factory=dict)
     _endings: dict[UUID, str] = field(default_factory=dict)
     _sent: set[UUID] = field(default_factory=set)
@@ -97,7 +99,7 @@ class Caller:
     async def _call(self, claim: Claim) -> dict[str, Any]:
         """One call from claim to facts; every problem known by name comes back as facts too."""
         try:
-            expected = await expectation(claim)
+            expected = expectation(claim)
             if claim.lane == LOCAL_RULES:
                 return await run_local(claim, expected)
             provider = self.providers[claim.provider]
@@ -114,10 +116,10 @@ class Caller:
         except SendError as error:
             return {**_send_facts(error, claim), "latency_ms": _since(started)}
         answer = wire.parse(provider, response, time.time())
-        return await self._judge(answer, expected, _since(started), response)
+        return await self._judge(claim, answer, expected, _since(started), response)
 
     async def _judge(
-        self, answer: Answer, expected: Expectation, latency_ms: int, response: HttpResponse
+        self, claim: Claim, answer: Answer, expected: Expectation, latency_ms: int, response: HttpResponse
     ) -> dict[str, Any]:
         """HTTP, refusal and finish reason come first, with the wire; then the text is checked."""
         facts = answer_facts(answer, latency_ms)
@@ -125,7 +127,7 @@ class Caller:
             facts["http_status"] = response.status
         if answer.failure is not None:
             return {**facts, **failure_facts(answer.failure)}
-        return {**facts, **await check_answer(answer, expected)}
+        return {**facts, **await self.checking.facts(claim, answer, expected)}
 
 
 def _as_call(claim: Claim) -> Call:

@@ -1,72 +1,72 @@
-"""Joins the pure checks to the event loop: what a claim expects, and whether an answer meets it.
-
-Small answers are checked in place (microseconds); large ones in a thread, so that a 5 MB answer stalls nobody.
-"""
+"""Joins the pure checks to the event loop: small answers are judged in place, in microseconds; what may take long, aside."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from llmreq.check.check import Checked, check_text, check_tool_calls
 from llmreq.check.decode import storable_text
-from llmreq.check.schemas import CompiledSchema, compile_schema
-from llmreq.check.tools import ToolSchemas, compile_tools
-from llmreq.limits import INLINE_CHECK_BYTES
+from llmreq.check.schemas import compile_schema
+from llmreq.check.tools import compile_tools
+from llmreq.errors import ErrorCode
+from llmreq.limits import INLINE_CHECK_CHARS, INLINE_PATTERN_CHARS, SIDE_CHECK_SECONDS
 from llmreq.wire.outcome import Answer
 from llmreq.worker.engine import Claim
+from llmreq.worker.side_check import CheckTimeoutError, Question, SideCheck
+from llmreq.worker.verdict import Expectation, verdict
 
 
-@dataclass(frozen=True, slots=True)
-class Expectation:
-    """What the row demands of its answer, compiled."""
-
-    schema: CompiledSchema | None
-    tools: ToolSchemas | None
-    allow_text: bool
-
-
-async def expectation(claim: Claim) -> Expectation:
+def expectation(claim: Claim) -> Expectation:
     """Compile the row's schemas. Raises InvalidSchemaError before any money is spent."""
     schema = None if claim.response_schema is None else compile_schema(claim.response_schema)
     tools = None if claim.tools is None else compile_tools(claim.tools)
     return Expectation(schema, tools, claim.allow_text)
 
 
-async def check_answer(answer: Answer, expected: Expectation) -> dict[str, Any]:
-    """The facts of a checked answer: outcome, parsed_response, validation_errors, repairs."""
-    if len(answer.text or "") > INLINE_CHECK_BYTES:
-        return await asyncio.to_thread(_check, answer, expected)
-    return _check(answer, expected)
+@dataclass
+class Checking:
+    """Judges answers without stalling the calls beside them."""
+
+    _side: SideCheck = field(default_factory=SideCheck)
+
+    async def facts(self, claim: Claim, answer: Answer, expected: Expectation) -> dict[str, Any]:
+        """The facts of a checked answer: outcome, response, parsed_response, validation_errors, repairs."""
+        if _size(answer) <= (INLINE_PATTERN_CHARS if expected.is_costly else INLINE_CHECK_CHARS):
+            return verdict(answer, expected)
+        question = Question(answer, claim.response_schema, claim.tools, claim.allow_text)
+        try:
+            return await self._side.facts(question)
+        except CheckTimeoutError:
+            return _not_judged(answer)
+
+    async def close(self) -> None:
+        """End the process beside, if it was needed."""
+        await self._side.close()
 
 
-def _check(answer: Answer, expected: Expectation) -> dict[str, Any]:
-    text = answer.text or ""
-    checked: Checked
-    if answer.tool_calls:
-        checked = check_tool_calls(answer.tool_calls, expected.tools or compile_tools(None), answer.text)
-    else:
-        checked = check_text(text, schema=expected.schema, allow_text=expected.allow_text)
-    return checked_facts(checked, text)
+def _size(answer: Answer) -> int:
+    # A tool call's arguments were decoded with the response; their text is not there any more, but their size is near it.
+    return len(answer.text or "") + sum(
+        len(call.raw or "") or _chars(call.params) for call in answer.tool_calls
+    )
 
 
-def checked_facts(checked: Checked, text: str) -> dict[str, Any]:
-    """A check's result as facts for the report, storable in Postgres."""
-    facts: dict[str, Any] = {"response": storable_text(text)[0], "repairs": list(checked.repairs) or None}
-    if checked.code is None:
-        return {**facts, "outcome": "completed", "parsed_response": checked.parsed}
+def _chars(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict):
+        return sum(len(key) + 4 + _chars(inner) for key, inner in value.items())
+    if isinstance(value, list):
+        return sum(2 + _chars(inner) for inner in value)
+    return 8
+
+
+def _not_judged(answer: Answer) -> dict[str, Any]:
+    message = f"could not be judged within {SIDE_CHECK_SECONDS:g} s: simplify the schema's patterns"
+    error = {"type": "schema_error", "field": "$", "message": message, "rule": "time", "schema_path": ""}
     return {
-        **facts,
-        "outcome": checked.code,
-        "validation_errors": list(checked.errors),
-        "error_message": _summary(checked.errors),
+        "response": storable_text(answer.text or "")[0],
+        "outcome": ErrorCode.SCHEMA_MISMATCH,
+        "validation_errors": [error],
+        "error_message": message,
     }
-
-
-def _summary(errors: Sequence[Mapping[str, Any]]) -> str:
-    first = errors[0]
-    where = f"{first['field']}: " if first.get("field") else ""
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    return f"{where}{first['message']}{more}"

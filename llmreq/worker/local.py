@@ -12,8 +12,8 @@ from llmreq.check.check import check_text
 from llmreq.errors import InvalidRequestError
 from llmreq.text.rules import RulesTask, run_rules
 from llmreq.wire.outcome import Billed
-from llmreq.worker.checking import Expectation, checked_facts
 from llmreq.worker.engine import Claim
+from llmreq.worker.verdict import Expectation, checked_facts
 
 LOCAL_RULES = "local/rules"
 

@@ -129,6 +129,7 @@ class _Worker:
         left = await self._settler.stop(patience_seconds=10.0)
         path = write_spool(self._spool_folder(), left)
         await asyncio.to_thread(self._heart.stop)
+        await self._caller.checking.close()
         await self._sender.close()
         return len(left) if path else 0
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -50,7 +51,7 @@ def report(
 ) -> Report:
     """Build a report; None values are left out."""
     body = {name: value for name, value in facts.items() if value is not None}
-    encoded = _encode({"id": id, "claim_seq": claim_seq, "claimed_at": claimed_at, **body})
+    encoded = encode({"id": id, "claim_seq": claim_seq, "claimed_at": claimed_at, **body})
     return Report(id, claim_seq, claimed_at, facts, encoded, is_bare)
 
 
@@ -82,12 +83,14 @@ def failure_facts(failure: Failure) -> dict[str, Any]:
     }
 
 
-def _encode(value: Mapping[str, Any]) -> bytes:
+def encode(value: Any) -> bytes:
+    """JSON in UTF-8, for what a model may write too: integers beyond 64 bits and lone surrogates, which orjson refuses."""
     try:
         return orjson.dumps(value)
     except (TypeError, ValueError):
-        # orjson refuses integers beyond 64 bits and lone surrogates, which a model may well write; json takes them.
-        import json
-
-        text = json.dumps(value, default=str, ensure_ascii=False)
+        text = json.dumps(value, default=_plain, ensure_ascii=False)
         return text.encode("utf-8", "replace")
+
+
+def _plain(value: object) -> Any:
+    return json.loads(value.contents) if isinstance(value, orjson.Fragment) else str(value)
