@@ -71,8 +71,8 @@ def _peel_bom(text: str) -> Peeled:
 
 def _peel_prose(outer: Peeled) -> Peeled | None:
     span = _only_value(outer.text)
-    if span is None:
-        return None
+    if span is None or span == (0, len(outer.text)):
+        return None  # nothing stands around it: what it broke is a finer rule, as a lone surrogate does
     start, end = span
     before, after = outer.text[:start], outer.text[end:]
     record = {"type": "surrounding_text", "before": _clip(before), "after": _clip(after)}

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Coroutine
 from dataclasses import replace
+from functools import partial
 from typing import Any, TypeVar
 
 import click
@@ -15,7 +16,7 @@ from llmreq.cli.logs import configure_logs
 from llmreq.cli.output import say
 from llmreq.cli.processes import run_processes
 from llmreq.database.ask import ask
-from llmreq.database.connection import connect
+from llmreq.database.connection import connect, database_url
 from llmreq.provider_settings import ProviderSettings
 from llmreq.settings import Settings, load_settings
 from llmreq.wire.provider import Provider
@@ -46,7 +47,7 @@ def worker(ctx: click.Context, concurrency: int | None, processes: int, drain: b
         arguments = ["--concurrency", str(settings.concurrency), *(["--drain"] if drain else [])]
         ctx.exit(run_processes(processes, arguments))
     providers, unusable = callable_providers(settings)
-    ending = _run(run_worker(settings, url, providers, unusable, drain=drain))
+    ending = _run(run_worker(settings, partial(database_url, settings), providers, unusable, drain=drain))
     ctx.exit(_report(ending, url))
 
 

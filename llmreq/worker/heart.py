@@ -42,7 +42,7 @@ class Heart:
 
     def __init__(
         self,
-        url: str,
+        url: Callable[[], str],
         identity: Identity,
         *,
         in_flight: Callable[[], int],
@@ -109,7 +109,7 @@ class Heart:
 
     def _open(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
-            self._connection = connect(self._url, application_name="llmreq heart")
+            self._connection = connect(self._url(), application_name="llmreq heart")
         return self._connection
 
     def _close(self) -> None:

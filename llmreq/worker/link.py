@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -12,9 +13,12 @@ from llmreq.database.connection import connect_async
 
 
 class Link:
-    """Holds at most one connection. A connection that failed is thrown away; the next use opens another (invariant 8)."""
+    """Holds at most one connection. A connection that failed is thrown away; the next use opens another (invariant 8).
 
-    def __init__(self, url: str, name: str) -> None:
+    `url` is asked at every opening: it starts the embedded server anew, should that have died.
+    """
+
+    def __init__(self, url: Callable[[], str], name: str) -> None:
         self._url = url
         self._name = name
         self._connection: psycopg.AsyncConnection[Any] | None = None
@@ -23,7 +27,8 @@ class Link:
     async def use(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
         """The connection, in autocommit: each statement is its own short transaction (invariants 2 and 10)."""
         if self._connection is None or self._connection.closed:
-            self._connection = await connect_async(self._url, application_name=self._name)
+            url = await asyncio.to_thread(self._url)
+            self._connection = await connect_async(url, application_name=self._name)
         try:
             yield self._connection
         except BaseException:

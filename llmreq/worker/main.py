@@ -11,7 +11,7 @@ import asyncio
 import os
 import signal
 import socket
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -50,20 +50,27 @@ class Ending:
 
 async def run_worker(
     settings: Settings,
-    url: str,
+    url: Callable[[], str],
     providers: Mapping[str, Provider],
     unusable: Mapping[str, str],
     *,
     drain: bool,
 ) -> Ending:
-    """Work until SIGTERM or SIGINT or, with `drain`, until nothing is left that can move."""
+    """Work until SIGTERM or SIGINT or, with `drain`, until nothing is left that can move.
+
+    `url` is asked whenever a connection is opened.
+    """
     worker = _Worker(settings, url, providers, unusable)
     return await worker.run(drain=drain)
 
 
 class _Worker:
     def __init__(
-        self, settings: Settings, url: str, providers: Mapping[str, Provider], unusable: Mapping[str, str]
+        self,
+        settings: Settings,
+        url: Callable[[], str],
+        providers: Mapping[str, Provider],
+        unusable: Mapping[str, str],
     ) -> None:
         self._settings = settings
         self._url = url

@@ -70,3 +70,10 @@ def test_places_of_errors_refer_to_the_whole_answer() -> None:
     assert text[error["position"]] == "o"
     assert (error["line"], error["column"]) == (3, 7)
     assert error["response_preview"] == text
+
+
+def test_nothing_is_recorded_where_nothing_was_peeled() -> None:
+    text = r'{"text": "a\ud800"}'  # Python's parser takes it, strict JSON does not
+    assert peel(text).repairs == ()
+    checked = check_text(text)
+    assert (checked.code, checked.repairs) == (ErrorCode.MALFORMED_JSON, ())

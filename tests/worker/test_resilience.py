@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import tempfile
@@ -32,7 +33,7 @@ def own_server() -> Iterator[EmbeddedPostgres]:
     """A server of this test's own, to be restarted; in a folder that its user may enter."""
     folder = Path(tempfile.mkdtemp(prefix="llmreq-restart-", dir="/tmp"))
     folder.chmod(0o711)
-    server = EmbeddedPostgres(Cluster(folder / "pg"))
+    server = EmbeddedPostgres(Cluster(folder / "postgres"))
     yield server
     server.stop()
     shutil.rmtree(folder, ignore_errors=True)
@@ -178,6 +179,28 @@ def test_answers_that_postgres_cannot_take_at_the_end_are_spooled_and_replayed(
         == 10
     )
     check_bill(table, simulator)
+
+
+def test_a_worker_brings_its_embedded_server_back(
+    own_server: EmbeddedPostgres, simulator: Simulator, tmp_path: Path
+) -> None:
+    migrate(own_server.ensure_running())
+    table = Table(own_server.url())
+    data_dir = own_server.cluster.folder.parent
+    fleet = Fleet("", simulator, tmp_path, LLMREQ_DATABASE_URL="", LLMREQ_DATA_DIR=str(data_dir))
+    try:
+        worker = fleet.start()
+        until("the worker registers", lambda: table.all("SELECT * FROM llm_workers"))
+        first = own_server.status().pid
+        assert first is not None
+        os.kill(first, signal.SIGKILL)  # nobody but the worker will start it again
+        until("the server is back", lambda: own_server.status().pid not in (None, first))
+        row = table.insert(provider="openai", model="gpt-6-luna", content="hi")
+        until("its end", lambda: table.request(row)["status"] == "completed")
+        worker.terminate()
+        assert worker.wait(30) == 0
+    finally:
+        fleet.stop()
 
 
 def test_a_worker_started_without_its_database_says_so_in_one_line(fleet: Fleet) -> None:
