@@ -54,6 +54,8 @@ llm_requests = sa.Table(
     _count("claim_seq", sa.Integer),
     sa.Column("input_bytes", sa.Integer),
     sa.Column("output_cap", sa.Integer),
+    sa.Column("held_input_tokens", sa.Integer),
+    sa.Column("held_output_tokens", sa.Integer),
     sa.Column("route_id", sa.Integer),
     _count("timeout_seconds", sa.Integer, "30"),
     _count("attempts", sa.SmallInteger),
@@ -99,6 +101,7 @@ llm_requests = sa.Table(
     sa.Column("context", JSONB, nullable=False, server_default=sa.text("'{}'")),
     sa.Column("messages", JSONB),
     _text("content"),
+    _text("on_unavailable", "wait"),
 )
 
 _pending = sa.text("status = 'pending'")
@@ -120,6 +123,12 @@ sa.Index(
     _requests.worker_id,
     postgresql_where=sa.text("status = 'processing' AND cancel_requested_at IS NOT NULL"),
 )
+sa.Index(
+    "llm_requests_on_unavailable_idx",
+    _requests.lane,
+    postgresql_where=sa.text("status = 'pending' AND on_unavailable <> 'wait'"),
+)
+sa.Index("llm_requests_failed_idx", _requests.completed_at, postgresql_where=sa.text("status = 'failed'"))
 sa.Index(
     "llm_requests_expires_idx",
     _requests.expires_at,
@@ -198,8 +207,8 @@ llm_lanes = sa.Table(
     sa.Column("tokens_per_minute", sa.Numeric),
     sa.Column("safety_margin", sa.Numeric, nullable=False, server_default=sa.text("0.9")),
     sa.Column("burst_seconds", sa.Numeric, nullable=False, server_default=sa.text("5")),
-    sa.Column("request_level", sa.Numeric),
-    sa.Column("token_level", sa.Numeric),
+    sa.Column("request_level", sa.Double),
+    sa.Column("token_level", sa.Double),
     _time("refilled_at"),
     _time("blocked_until"),
     _text("block_reason"),
@@ -209,6 +218,49 @@ llm_lanes = sa.Table(
     _text("tenant_cursor", ""),
     _time("created_at", default=True),
     _time("updated_at", default=True),
+    sa.Column("input_tokens_per_minute", sa.Numeric),
+    sa.Column("output_tokens_per_minute", sa.Numeric),
+    sa.Column("input_level", sa.Double),
+    sa.Column("output_level", sa.Double),
+    sa.Column("seen_requests_per_minute", sa.Numeric),
+    sa.Column("seen_tokens_per_minute", sa.Numeric),
+    sa.Column("seen_input_tokens_per_minute", sa.Numeric),
+    sa.Column("seen_output_tokens_per_minute", sa.Numeric),
+    sa.Column("counts_output_cap", sa.Boolean),
+    sa.Column("counts_cache_reads", sa.Boolean),
+    sa.Column("mean_output_tokens", sa.Double),
+    sa.Column("virtual_time", sa.Double, nullable=False, server_default=sa.text("0")),
+    _count("turns"),
+)
+
+llm_tenants = sa.Table(
+    "llm_tenants",
+    metadata,
+    sa.Column("tenant_id", sa.Text, primary_key=True),
+    sa.Column("weight", sa.Numeric, nullable=False, server_default=sa.text("1")),
+    sa.Column("paused", sa.Boolean, nullable=False, server_default=sa.false()),
+    _time("created_at", default=True),
+    _time("updated_at", default=True),
+)
+
+llm_shares = sa.Table(
+    "llm_shares",
+    metadata,
+    sa.Column("lane", sa.Text, primary_key=True),
+    sa.Column("tenant_id", sa.Text, primary_key=True),
+    sa.Column("virtual_time", sa.Double, nullable=False),
+)
+
+llm_marks = sa.Table(
+    "llm_marks",
+    metadata,
+    sa.Column("lane", sa.Text, primary_key=True),
+    sa.Column("tenant_id", sa.Text, primary_key=True),
+    sa.Column("priority", sa.SmallInteger, primary_key=True, autoincrement=False),
+    _time("low", required=True),
+    _time("walked_at", required=True),
+    _time("moved_at", required=True),
+    prefixes=["UNLOGGED"],
 )
 
 llm_routes = sa.Table(

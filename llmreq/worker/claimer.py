@@ -33,6 +33,7 @@ class Claimer:
     concurrency: int
     idle: bool = False
     _hungry: bool = False
+    _unread: list[engine.Taken] = field(default_factory=list)
     _unpriced: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -60,21 +61,25 @@ class Claimer:
             return self.poll_seconds
         try:
             async with self.link.use() as connection:
-                claims = await engine.claim(connection, self.worker_id(), wanted)
+                taken = await engine.claim(connection, self.worker_id(), wanted)
+                # Kept until read: a connection that breaks between the two must not leave claims that nobody calls.
+                self._unread += taken
+                for claim in await engine.read(connection, self._unread) if self._unread else ():
+                    self.caller.start(claim)
+                self._unread.clear()
         except psycopg.Error as error:
             if error.sqlstate != engine.FENCED:
                 raise
             # The heart learns the same and comes back with a new identity; until then there is nothing to claim.
+            self._unread.clear()
             return self.poll_seconds
-        for claim in claims:
-            self._warn_unpriced(claim)
-            self.caller.start(claim)
-        self._hungry = len(claims) == wanted
-        self.idle = not claims
+        self._warn_unpriced(taken)
+        self._hungry = len(taken) == wanted
+        self.idle = not taken
         return 0.0 if self._hungry and self._free() > 0 else self.poll_seconds
 
-    def _warn_unpriced(self, claim: engine.Claim) -> None:
+    def _warn_unpriced(self, taken: list[engine.Taken]) -> None:
         # Loud, but once a model: an unknown price is never booked as 0 (invariant 5).
-        if not claim.priced and claim.lane not in self._unpriced:
-            self._unpriced.add(claim.lane)
-            log.warning("unpriced", lane=claim.lane, hint="its cost will be NULL: add a row to llm_prices")
+        for lane in {each.lane for each in taken if not each.priced} - self._unpriced:
+            self._unpriced.add(lane)
+            log.warning("unpriced", lane=lane, hint="its cost will be NULL: add a row to llm_prices")

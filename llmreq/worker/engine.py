@@ -12,28 +12,40 @@ import orjson
 import psycopg
 from psycopg.rows import class_row, tuple_row
 
+from llmreq.database.statements import statement
+
 FENCED = "LQ001"
 """SQLSTATE of a claim by a worker whose lease has ended."""
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """One claimed request: what `llmreq_claim` returns. `(id, claim_seq, claimed_at)` names the claim for ever."""
+class Taken:
+    """One row of what `llmreq_claim` returns. `(id, claim_seq, claimed_at)` names the claim for ever."""
 
     id: UUID
     claim_seq: int
     claimed_at: datetime
     lane: str
+    tenant_id: str
+    attempt: int
+    max_output_tokens: int
+    priced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """One claimed request with its payload, ready to be called."""
+
+    id: UUID
+    claim_seq: int
+    claimed_at: datetime
+    lane: str
+    max_output_tokens: int
     provider: str
     model: str
     kind: str
     task_type: str
-    tenant_id: str
-    attempt: int
-    max_attempts: int
     timeout_seconds: int
-    max_output_tokens: int
-    priced: bool
     allow_text: bool
     messages: Any
     content: str | None
@@ -65,10 +77,24 @@ class Left:
     stuck: int
 
 
-async def claim(connection: psycopg.AsyncConnection[Any], worker_id: int, limit: int) -> list[Claim]:
+async def claim(connection: psycopg.AsyncConnection[Any], worker_id: int, limit: int) -> list[Taken]:
     """Claim up to `limit` due requests. Raises psycopg.Error with sqlstate `FENCED` when the lease has ended."""
-    async with connection.cursor(row_factory=class_row(Claim)) as cursor:
+    async with connection.cursor(row_factory=class_row(Taken)) as cursor:
         await cursor.execute(_CLAIM, (worker_id, limit))
+        return await cursor.fetchall()
+
+
+async def read(connection: psycopg.AsyncConnection[Any], taken: Sequence[Taken]) -> list[Claim]:
+    """The payload of claimed requests: what they ask now that nobody can edit them. A claim that fell to rescue is left out."""
+    async with connection.cursor(row_factory=class_row(Claim)) as cursor:
+        await cursor.execute(
+            _READ,
+            {
+                "ids": [each.id for each in taken],
+                "claim_seqs": [each.claim_seq for each in taken],
+                "caps": [each.max_output_tokens for each in taken],
+            },
+        )
         return await cursor.fetchall()
 
 
@@ -85,7 +111,7 @@ async def finish(
 
 
 async def housekeep(connection: psycopg.AsyncConnection[Any], name: str) -> int:
-    """One turn of `llmreq_<name>` with its own bounds: rescue, sweep_orphans, expire, explain_waiting, ensure_partitions."""
+    """One turn of `llmreq_<name>` with its own bounds: rescue, sweep_orphans, expire, explain_waiting, tidy, …"""
     async with connection.cursor(row_factory=tuple_row) as cursor:
         await cursor.execute(_HOUSEKEEPING[name])
         row = await cursor.fetchone()
@@ -137,12 +163,13 @@ def retire(connection: psycopg.Connection[Any], worker_id: int) -> bool:
     return bool(row and row[0])
 
 
-_CLAIM = f"SELECT {', '.join(field.name for field in fields(Claim))} FROM llmreq_claim(%s, %s)"  # noqa: S608
-
+_CLAIM = f"SELECT {', '.join(field.name for field in fields(Taken))} FROM llmreq_claim(%s, %s)"  # noqa: S608
+_READ = statement("read_claims")
 _HOUSEKEEPING = {
     "rescue": "SELECT llmreq_rescue()",
     "sweep_orphans": "SELECT llmreq_sweep_orphans()",
     "expire": "SELECT llmreq_expire()",
     "explain_waiting": "SELECT llmreq_explain_waiting()",
+    "tidy": "SELECT llmreq_tidy()",
     "ensure_partitions": "SELECT llmreq_ensure_partitions()",
 }

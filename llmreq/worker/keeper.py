@@ -34,6 +34,7 @@ class Keeper:
             "explain_waiting": 1.0,
             "rescue": max(0.5, self.lease_seconds / 5),
             "sweep_orphans": max(5.0, self.lease_seconds * 4),
+            "tidy": 60.0,
             "ensure_partitions": 3600.0,
         }
 

@@ -13,6 +13,7 @@ import orjson
 
 from llmreq.errors import ErrorCode
 from llmreq.wire.outcome import Answer, Billed, Failure, Usage
+from llmreq.wire.rate_headers import RateHeaders
 
 _USAGE = (
     "input_tokens",
@@ -70,7 +71,18 @@ def answer_facts(answer: Answer, latency_ms: int | None) -> dict[str, Any]:
         "provider_model": answer.model,
         "provider_request_id": answer.provider_request_id,
         "latency_ms": latency_ms,
+        "rate": _rate(answer.rate_headers),
     }
+
+
+def _rate(seen: Mapping[str, RateHeaders] | None) -> dict[str, dict[str, int]] | None:
+    """As `llmreq_heed_headers` reads it; only what came with both figures."""
+    rate = {
+        resource: {"limit": each.limit, "remaining": each.remaining}
+        for resource, each in (seen or {}).items()
+        if each.limit is not None and each.remaining is not None
+    }
+    return rate or None
 
 
 def failure_facts(failure: Failure) -> dict[str, Any]:

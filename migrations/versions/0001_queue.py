@@ -36,6 +36,8 @@ CREATE TABLE llm_requests (
     claim_seq            integer     NOT NULL DEFAULT 0,
     input_bytes          integer,
     output_cap           integer,
+    held_input_tokens    integer,
+    held_output_tokens   integer,
     route_id             integer,
     timeout_seconds      integer     NOT NULL DEFAULT 30,
     attempts             smallint    NOT NULL DEFAULT 0,

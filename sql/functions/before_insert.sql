@@ -6,7 +6,6 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
   v_problem text;
-  v_input text;
 BEGIN
   -- Inserting twice is inserting once. Two sessions at the same instant: the unique index lets one through.
   IF NEW.dedupe_key IS NOT NULL AND EXISTS (
@@ -35,11 +34,23 @@ BEGIN
     NEW := llmreq_place(NEW);
   END IF;
 
-  v_input := concat(NEW.messages::text, NEW.content, NEW.response_schema::text, NEW.tools::text);
-  NEW.input_bytes := octet_length(v_input);
-  NEW.estimated_tokens := coalesce(NEW.estimated_tokens,
-    llmreq_estimate_tokens(v_input) + llmreq_output_cap(NEW.params, NEW.output_cap));
+  NEW := llmreq_measure(NEW, coalesce(NEW.estimated_tokens, 0));
   RETURN NEW;
+END
+$$;
+
+-- llmreq_measure(row, estimate) → row
+-- How long a row's input is and what its call may hold: the tokens its producer counted, else an estimate.
+CREATE OR REPLACE FUNCTION llmreq_measure(r llm_requests, p_estimate bigint) RETURNS llm_requests
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  v_input text := concat(r.messages::text, r.content, r.response_schema::text, r.tools::text);
+BEGIN
+  r.input_bytes := octet_length(v_input);
+  r.output_cap := llmreq_output_cap(r.params);
+  r.estimated_tokens := CASE WHEN p_estimate > 0 THEN p_estimate ELSE llmreq_estimate_tokens(v_input) + r.output_cap END;
+  RETURN r;
 END
 $$;
 
@@ -91,6 +102,7 @@ BEGIN
      IS DISTINCT FROM (OLD.provider, OLD.model, OLD.task_type, OLD.complexity, OLD.quality) THEN
     NEW := llmreq_place(NEW);
   END IF;
+  NEW := llmreq_measure(NEW, 0);
   NEW.claim_seq := OLD.claim_seq + 1;
   NEW.updated_at := llmreq_now();
   RETURN NEW;

@@ -1,39 +1,43 @@
--- llmreq_claim(worker, limit) → the claimed requests
--- Takes up to `limit` due requests for one worker, lane by lane, and marks them processing. The caller commits, then calls.
+-- llmreq_claim(worker, limit) → the claimed requests, without their payload
+-- Takes up to `limit` due requests for one worker, lane by lane, and marks them processing. The caller commits, reads what it
+-- claimed from llm_requests, and calls.
 --
 -- Guarantees
 --   Each claim bumps claim_seq, the fence: one claim, one call, one attempt (invariant 1).
---   A lane is claimed by one worker at a time: its row is the mutex and holds the fleet's limits, so calls in flight, a block
---   and the breaker are exact for the whole fleet and are met before the call (invariant 4).
+--   A lane is claimed by one worker at a time: its row is the mutex and holds the fleet's limits, so requests and tokens per
+--   minute, calls in flight, a block and the breaker are exact for the whole fleet and are met before the call (invariant 4).
+--   The row 'openai/*' holds those of all lanes of a provider.
 --   A lane that is locked, paused, blocked, full or not served by this worker costs nothing and blocks no other lane.
 -- Races
 --   A worker whose lease ended may not claim: it raises LQ001 and takes nothing. The check locks the worker's row against
 --   rescue until the claim commits, so a claim and the rescue of its worker cannot pass each other.
---   Cancel and edit lock the request row; SKIP LOCKED passes over it.
+--   Nothing here waits for a lock: a lane that a finish holds is tried again for a few milliseconds, then left to the next
+--   poll; a request that is being cancelled or edited is passed over.
+--   What comes back is small, because a worker that stands still while Postgres sends would keep its lanes locked.
 -- Speed
 --   Lanes and tenants are found by loose index scans over llm_requests_pending_idx, rows by LATERAL probes with equality on
 --   lane, tenant and priority: each probe ends where it should, whatever the backlog and however many rows are delayed.
 -- Plans
---   seqscan and jit are off inside, and plans are generic: right after a bulk insert the statistics are wrong, a hot query may not
+--   A claim goes by index and nested loop, without jit, and its plans are generic, in all that it calls: right after a bulk insert the statistics are wrong, a hot query may not
 --   depend on them, and planning it again would cost more than running it.
 CREATE OR REPLACE FUNCTION llmreq_claim(p_worker bigint, p_limit integer)
 RETURNS TABLE (
-  id uuid, claim_seq integer, claimed_at timestamptz, lane text, provider text, model text, kind text, task_type text,
-  tenant_id text, attempt smallint, max_attempts smallint, timeout_seconds integer, max_output_tokens integer, priced boolean,
-  allow_text boolean,
-  messages jsonb, content text, response_schema jsonb, tools jsonb, tool_choice jsonb, params jsonb,
-  last_response text, last_errors jsonb
+  id uuid, claim_seq integer, claimed_at timestamptz, lane text, tenant_id text, attempt smallint, max_output_tokens integer,
+  priced boolean
 )
 LANGUAGE plpgsql
-SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
+SET plan_cache_mode = force_generic_plan
 AS $$
 #variable_conflict use_column
 DECLARE
   v_now timestamptz := llmreq_now();
   v_providers text[];
+  v_wanted text[];  -- lanes still to be visited
+  v_more text[] := '{}';  -- lanes that took their whole share
   v_left integer := p_limit;
-  v_lane record;
-  v_room integer;
+  v_lane llm_lanes;
+  v_share integer;
   v_taken integer;
 BEGIN
   SELECT w.providers INTO v_providers FROM llm_workers w
@@ -43,171 +47,195 @@ BEGIN
     RAISE EXCEPTION 'worker % has no lease', p_worker USING ERRCODE = 'LQ001';
   END IF;
 
-  FOR v_lane IN
-    SELECT l.lane FROM llmreq_pending_lanes() l
-    WHERE split_part(l.lane, '/', 1) = ANY (v_providers) OR l.lane = ANY (v_providers)
-    ORDER BY random()  -- no lane is always last when the limit is short
-  LOOP
+  v_wanted := llmreq_open_lanes(v_providers, p_limit, v_now);
+  FOR i IN 1 .. 5 LOOP
+    EXIT WHEN v_wanted = '{}';
+    PERFORM pg_sleep(0.002) WHERE i > 1;
+    FOR v_lane IN
+      SELECT l.* FROM llm_lanes l WHERE l.lane = ANY (v_wanted) ORDER BY random() FOR NO KEY UPDATE SKIP LOCKED
+    LOOP
+      -- An equal share for each lane; what one leaves, the next may have.
+      v_share := ceil(v_left::numeric / greatest(1, cardinality(v_wanted)));
+      RETURN QUERY SELECT * FROM llmreq_claim_lane(p_worker, v_lane, v_share, v_now);
+      GET DIAGNOSTICS v_taken = ROW_COUNT;
+      v_left := v_left - v_taken;
+      v_wanted := array_remove(v_wanted, v_lane.lane);
+      IF v_taken = v_share THEN
+        v_more := v_more || v_lane.lane;
+      END IF;
+    END LOOP;
+  END LOOP;
+  -- And what the last ones left, the first: their rows are still locked.
+  FOR v_lane IN SELECT l.* FROM llm_lanes l WHERE l.lane = ANY (v_more) ORDER BY random() LOOP
     EXIT WHEN v_left <= 0;
-    v_room := least(v_left, llmreq_lane_room(v_lane.lane, v_now));
-    CONTINUE WHEN v_room <= 0;
-
-    RETURN QUERY
-    WITH picked AS MATERIALIZED (
-      SELECT p.id FROM llmreq_pick(v_lane.lane, v_room, v_now) p
-    ), price AS MATERIALIZED (
-      SELECT h.* FROM llmreq_hold_per_token(
-        split_part(v_lane.lane, '/', 1), substr(v_lane.lane, strpos(v_lane.lane, '/') + 1), v_now) h
-    ), taken AS (
-      UPDATE llm_requests r
-      SET status = 'processing', claim_seq = r.claim_seq + 1, claimed_at = v_now, worker_id = p_worker, wait_reason = NULL,
-          provider = split_part(r.lane, '/', 1), model = substr(r.lane, strpos(r.lane, '/') + 1),
-          -- No text has more tokens than bytes / 1.4: hex and base64 come nearest. A re-ask sends the last answer again.
-          hold_usd = ceil((coalesce(r.input_bytes, 0) + 2 * coalesce(octet_length(r.response), 0) + 1000) / 1.4)
-                       * (SELECT input_usd FROM price)
-                     + llmreq_output_cap(r.params, r.output_cap) * (SELECT output_usd FROM price),
-          updated_at = v_now
-      FROM picked WHERE r.id = picked.id
-      RETURNING r.*
-    ), lane AS (
-      UPDATE llm_lanes l
-      SET in_flight = l.in_flight + (SELECT count(*)::integer FROM taken), updated_at = v_now,
-          tenant_cursor = (SELECT coalesce(max(t.tenant_id) FILTER (WHERE t.tenant_id <= l.tenant_cursor), max(t.tenant_id))
-                           FROM taken t)
-      WHERE l.lane = v_lane.lane AND EXISTS (SELECT FROM taken)
-    )
-    SELECT t.id, t.claim_seq, t.claimed_at, t.lane, t.provider, t.model, t.kind, t.task_type,
-           t.tenant_id, (t.attempts + 1)::smallint, t.max_attempts, t.timeout_seconds, llmreq_output_cap(t.params, t.output_cap),
-           t.hold_usd IS NOT NULL, t.allow_text, t.messages, t.content, t.response_schema, t.tools, t.tool_choice, t.params,
-           CASE WHEN t.validation_errors IS NOT NULL THEN t.response END, t.validation_errors
-    FROM taken t;
+    RETURN QUERY SELECT * FROM llmreq_claim_lane(p_worker, v_lane, v_left, v_now);
     GET DIAGNOSTICS v_taken = ROW_COUNT;
     v_left := v_left - v_taken;
   END LOOP;
 END
 $$;
 
+-- llmreq_claim_lane(worker, lane row, limit, now) → the claimed requests of one lane, whose row the caller has locked
+CREATE OR REPLACE FUNCTION llmreq_claim_lane(p_worker bigint, l llm_lanes, p_limit integer, p_now timestamptz)
+RETURNS TABLE (
+  id uuid, claim_seq integer, claimed_at timestamptz, lane text, tenant_id text, attempt smallint, max_output_tokens integer,
+  priced boolean
+)
+LANGUAGE plpgsql
+AS $$
+#variable_conflict use_column
+DECLARE
+  p llm_lanes;  -- the limits of all the provider's lanes, if it has any
+  v_room integer;
+  v_limited boolean;
+BEGIN
+  l := llmreq_filled(l, p_now);
+  SELECT x.* INTO p FROM llm_lanes x WHERE x.lane = llmreq_provider_lane(l.lane) FOR NO KEY UPDATE SKIP LOCKED;
+  IF FOUND THEN
+    p := llmreq_filled(p, p_now);
+  ELSIF EXISTS (SELECT FROM llm_lanes x WHERE x.lane = llmreq_provider_lane(l.lane)) THEN
+    RETURN;  -- another claim or a finish has it
+  END IF;
+  v_room := least(p_limit, llmreq_room(l, p_now), CASE WHEN p.lane IS NOT NULL THEN llmreq_room(p, p_now) END);
+  IF v_room <= 0 THEN
+    RETURN;
+  END IF;
+  v_limited := coalesce(l.token_level, l.input_level, l.output_level, p.token_level, p.input_level, p.output_level) IS NOT NULL;
+
+  RETURN QUERY
+  WITH picked AS MATERIALIZED (
+    SELECT k.* FROM llmreq_pick(
+      l, v_room, coalesce(least(l.token_level, p.token_level), 'Infinity'), coalesce(least(l.input_level, p.input_level), 'Infinity'),
+      coalesce(least(l.output_level, p.output_level), 'Infinity'), p_now) k
+  ), locked AS MATERIALIZED (
+    SELECT r.id, k.tenant_id, k.priority, k.scheduled_at, k.input_tokens, k.output_tokens, k.start_at, k.end_at, k.crowded
+    FROM picked k JOIN llm_requests r ON r.id = k.id
+    -- Written so that no plan can take it for the predicate of the pending index and walk that.
+    WHERE lower(r.status) = 'pending' AND lower(r.lane) = lower(l.lane)
+    FOR NO KEY UPDATE OF r SKIP LOCKED
+  ), price AS MATERIALIZED (
+    SELECT h.* FROM llmreq_hold_per_token(l.provider, l.model, p_now) h
+  ), taken AS (
+    UPDATE llm_requests r
+    SET status = 'processing', claim_seq = r.claim_seq + 1, claimed_at = p_now, worker_id = p_worker, wait_reason = NULL,
+        provider = l.provider, model = l.model,
+        held_input_tokens = CASE WHEN v_limited THEN k.input_tokens END,
+        held_output_tokens = CASE WHEN v_limited THEN k.output_tokens END,
+        -- No text has more tokens than bytes / 1.4: hex and base64 come nearest. A re-ask sends the last answer again.
+        hold_usd = ceil((coalesce(r.input_bytes, 0) + 2 * coalesce(octet_length(r.response), 0) + 1000) / 1.4)
+                     * (SELECT input_usd FROM price)
+                   + coalesce(r.output_cap, 4096) * (SELECT output_usd FROM price),
+        updated_at = p_now
+    FROM locked k WHERE r.id = k.id
+    RETURNING r.id, r.claim_seq, r.attempts, r.output_cap, r.hold_usd, k.tenant_id, k.priority, k.scheduled_at,
+              k.input_tokens, k.output_tokens, k.start_at, k.end_at, k.crowded
+  ), total AS MATERIALIZED (
+    SELECT count(*)::integer AS requests, sum(t.input_tokens) AS input, sum(t.output_tokens) AS output,
+           bool_or(t.crowded) AS crowded, max(t.start_at) AS start_at,
+           coalesce(max(t.tenant_id) FILTER (WHERE t.tenant_id <= l.tenant_cursor), max(t.tenant_id)) AS cursor
+    FROM taken t
+  ), lanes AS (
+    UPDATE llm_lanes x
+    SET in_flight = x.in_flight + n.requests,
+        request_level = CASE WHEN x.lane = l.lane THEN l.request_level ELSE p.request_level END - n.requests,
+        token_level = CASE WHEN x.lane = l.lane THEN l.token_level ELSE p.token_level END - (n.input + n.output),
+        input_level = CASE WHEN x.lane = l.lane THEN l.input_level ELSE p.input_level END - n.input,
+        output_level = CASE WHEN x.lane = l.lane THEN l.output_level ELSE p.output_level END - n.output,
+        refilled_at = greatest(p_now, x.refilled_at), tenant_cursor = n.cursor, turns = x.turns + n.requests,
+        virtual_time = CASE WHEN n.crowded THEN greatest(x.virtual_time, n.start_at) ELSE x.virtual_time END, updated_at = p_now
+    FROM total n WHERE x.lane IN (l.lane, p.lane) AND n.requests > 0
+  ), shares AS (
+    INSERT INTO llm_shares AS s (lane, tenant_id, virtual_time)
+    SELECT l.lane, t.tenant_id, max(t.end_at) FROM taken t WHERE t.crowded GROUP BY t.tenant_id
+    ON CONFLICT ON CONSTRAINT llm_shares_pkey DO UPDATE SET virtual_time = EXCLUDED.virtual_time
+  ), marks AS (
+    -- A second's grace for what was scheduled earlier and committed late.
+    INSERT INTO llm_marks AS m (lane, tenant_id, priority, low, walked_at, moved_at)
+    SELECT l.lane, t.tenant_id, t.priority, least(max(t.scheduled_at), p_now - interval '1 s'), p_now, p_now
+    FROM taken t GROUP BY t.tenant_id, t.priority HAVING count(*) >= 10
+    ON CONFLICT ON CONSTRAINT llm_marks_pkey DO UPDATE
+    SET low = EXCLUDED.low, moved_at = p_now,
+        walked_at = CASE WHEN m.walked_at > p_now - interval '2 s' THEN m.walked_at ELSE p_now END
+    WHERE m.moved_at < p_now - interval '100 ms' OR m.walked_at <= p_now - interval '2 s'
+  )
+  SELECT t.id, t.claim_seq, p_now, l.lane, t.tenant_id, (t.attempts + 1)::smallint, coalesce(t.output_cap, 4096),
+         t.hold_usd IS NOT NULL
+  FROM taken t;
+END
+$$;
+
+-- llmreq_filled(lane row, now) → lane row
+-- Filled up to now; a bucket that is met for the first time is written down even if nothing comes of this claim: from now on it
+-- fills.
+CREATE OR REPLACE FUNCTION llmreq_filled(l llm_lanes, p_now timestamptz) RETURNS llm_lanes
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  v_had integer := num_nonnulls(l.request_level, l.token_level, l.input_level, l.output_level);
+BEGIN
+  l := llmreq_refill(l, p_now);
+  IF num_nonnulls(l.request_level, l.token_level, l.input_level, l.output_level) <> v_had THEN
+    UPDATE llm_lanes x
+    SET request_level = l.request_level, token_level = l.token_level, input_level = l.input_level, output_level = l.output_level,
+        refilled_at = l.refilled_at
+    WHERE x.lane = l.lane;
+  END IF;
+  RETURN l;
+END
+$$;
+
+-- llmreq_open_lanes(providers, limit, now) → lanes
+-- The lanes with pending rows that this worker serves and that are not plainly closed, `limit` of them at most, by chance: none
+-- is always last. A lane met for the first time gets its row here, not in the producer's transaction.
+CREATE OR REPLACE FUNCTION llmreq_open_lanes(p_providers text[], p_limit integer, p_now timestamptz) RETURNS text[]
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  v_lanes text[];
+  v_open text[];
+BEGIN
+  v_lanes := ARRAY(
+    SELECT x.lane FROM llmreq_pending_lanes() x
+    WHERE split_part(x.lane, '/', 1) = ANY (p_providers) OR x.lane = ANY (p_providers)
+    ORDER BY random() LIMIT p_limit);
+  IF v_lanes = '{}' THEN
+    RETURN v_lanes;
+  END IF;
+  INSERT INTO llm_lanes (lane, provider, model)
+  SELECT x.lane, split_part(x.lane, '/', 1), substr(x.lane, strpos(x.lane, '/') + 1)
+  FROM unnest(v_lanes) AS x (lane)
+  WHERE NOT EXISTS (SELECT FROM llm_lanes l WHERE l.lane = x.lane)
+  ON CONFLICT DO NOTHING;
+  RETURN ARRAY(
+    SELECT l.lane FROM llm_lanes l
+    WHERE l.lane = ANY (v_lanes) AND coalesce(l.blocked_until <= p_now, true) AND NOT llmreq_paused(l.lane));
+END
+$$;
+
 -- llmreq_pending_lanes() → lanes with at least one pending row
--- A loose index scan: one probe a lane, not one a row. A loop rather than a recursive CTE, because PL/pgSQL keeps its plan.
+-- A loose index scan: one probe a lane, not one a row. A loop rather than a recursive CTE, because PL/pgSQL keeps its plan. It
+-- steps over lanes that have marks, as llmreq_pending_keys does.
 CREATE OR REPLACE FUNCTION llmreq_pending_lanes() RETURNS TABLE (lane text)
 LANGUAGE plpgsql STABLE ROWS 10
 AS $$
 #variable_conflict use_column
-BEGIN
-  lane := '';
-  LOOP
-    SELECT r.lane INTO lane FROM llm_requests r
-    WHERE r.status = 'pending' AND r.lane > llmreq_pending_lanes.lane ORDER BY r.lane LIMIT 1;
-    EXIT WHEN NOT FOUND;
-    RETURN NEXT;
-  END LOOP;
-END
-$$;
-
--- llmreq_lane_room(lane, now) → integer
--- Locks the lane's row for this claim and says how many requests may start on it now; 0 when it is locked by another
--- claim, paused, blocked or full. A lane met for the first time gets its row here, not in the producer's transaction.
-CREATE OR REPLACE FUNCTION llmreq_lane_room(p_lane text, p_now timestamptz) RETURNS integer
-LANGUAGE plpgsql
-AS $$
 DECLARE
-  v_lane llm_lanes;
-BEGIN
-  SELECT * INTO v_lane FROM llm_lanes l WHERE l.lane = p_lane FOR NO KEY UPDATE SKIP LOCKED;
-  IF NOT FOUND THEN
-    IF EXISTS (SELECT FROM llm_lanes l WHERE l.lane = p_lane) THEN
-      RETURN 0;  -- another claim has it
-    END IF;
-    INSERT INTO llm_lanes (lane, provider, model)
-    VALUES (p_lane, split_part(p_lane, '/', 1), substr(p_lane, strpos(p_lane, '/') + 1))
-    ON CONFLICT DO NOTHING RETURNING * INTO v_lane;
-    IF v_lane.lane IS NULL THEN
-      RETURN 0;
-    END IF;
-  END IF;
-  IF v_lane.paused OR v_lane.blocked_until > p_now THEN
-    RETURN 0;
-  ELSIF v_lane.breaker_opened > 0 THEN
-    RETURN (v_lane.in_flight = 0)::integer;  -- half open: one probe at a time, fleet-wide
-  END IF;
-  RETURN coalesce(v_lane.max_in_flight - v_lane.in_flight, 1000000);
-END
-$$;
-
--- llmreq_pick(lane, room, now) → ids, locked
--- Up to `room` due rows of a lane, shared out over its tenants. The walk over the tenants starts behind the last one served, so
--- none waits for ever; within a tenant: priority, then age.
-CREATE OR REPLACE FUNCTION llmreq_pick(p_lane text, p_room integer, p_now timestamptz) RETURNS TABLE (id uuid)
-LANGUAGE plpgsql ROWS 20
-AS $$
-#variable_conflict use_column
-DECLARE
-  v_cursor text := (SELECT l.tenant_cursor FROM llm_lanes l WHERE l.lane = p_lane);
-  v_tenants text[];
-  v_share integer;
-BEGIN
-  v_tenants := ARRAY(SELECT t.tenant_id FROM llmreq_pending_tenants(p_lane, v_cursor, least(p_room, 200)) t);
-  v_share := greatest(1, ceil(p_room::numeric / greatest(cardinality(v_tenants), 1)))::integer;
-  RETURN QUERY
-  SELECT due.id
-  FROM unnest(v_tenants) AS t (tenant_id)
-  CROSS JOIN LATERAL (
-    SELECT one.id
-    FROM llmreq_pending_priorities(p_lane, t.tenant_id) AS p
-    CROSS JOIN LATERAL (
-      SELECT r.id FROM llm_requests r
-      WHERE r.status = 'pending' AND r.lane = p_lane AND r.tenant_id = t.tenant_id AND r.priority = p.priority
-        AND r.scheduled_at <= p_now AND (r.expires_at IS NULL OR r.expires_at > p_now)
-      ORDER BY r.scheduled_at, r.id
-      LIMIT v_share
-      FOR NO KEY UPDATE SKIP LOCKED
-    ) AS one
-    LIMIT v_share
-  ) AS due
-  LIMIT p_room;
-END
-$$;
-
--- llmreq_pending_tenants(lane, after, limit) → tenants with pending rows, in order, from the one behind `after`, then around
-CREATE OR REPLACE FUNCTION llmreq_pending_tenants(p_lane text, p_after text, p_limit integer) RETURNS TABLE (tenant_id text)
-LANGUAGE plpgsql STABLE ROWS 20
-AS $$
-#variable_conflict use_column
-DECLARE
-  v_last text := p_after;
-  v_around boolean := false;
-BEGIN
-  FOR i IN 1 .. p_limit LOOP
-    SELECT r.tenant_id INTO tenant_id FROM llm_requests r
-    WHERE r.status = 'pending' AND r.lane = p_lane AND r.tenant_id > v_last
-    ORDER BY r.tenant_id LIMIT 1;
-    IF NOT FOUND AND NOT v_around THEN
-      v_around := true;
-      SELECT r.tenant_id INTO tenant_id FROM llm_requests r
-      WHERE r.status = 'pending' AND r.lane = p_lane
-      ORDER BY r.tenant_id LIMIT 1;
-    END IF;
-    EXIT WHEN NOT FOUND OR (v_around AND llmreq_pending_tenants.tenant_id > p_after);
-    v_last := llmreq_pending_tenants.tenant_id;
-    RETURN NEXT;
-  END LOOP;
-END
-$$;
-
--- llmreq_pending_priorities(lane, tenant) → the priorities of a tenant's pending rows, first things first
-CREATE OR REPLACE FUNCTION llmreq_pending_priorities(p_lane text, p_tenant text) RETURNS TABLE (priority smallint)
-LANGUAGE plpgsql STABLE ROWS 2
-AS $$
-#variable_conflict use_column
-DECLARE
-  v_last smallint := -1;
+  v_marked text[] := ARRAY(SELECT DISTINCT m.lane FROM llm_marks m WHERE m.walked_at > llmreq_now() - interval '2 s' ORDER BY 1);
+  v_last text := '';
+  v_mark text;
 BEGIN
   LOOP
-    SELECT r.priority INTO priority FROM llm_requests r
-    WHERE r.status = 'pending' AND r.lane = p_lane AND r.tenant_id = p_tenant AND r.priority > v_last
-    ORDER BY r.priority LIMIT 1;
-    EXIT WHEN NOT FOUND;
-    v_last := llmreq_pending_priorities.priority;
+    v_mark := (SELECT min(x) FROM unnest(v_marked) x WHERE x > v_last);
+    IF v_mark IS NULL THEN
+      SELECT r.lane INTO lane FROM llm_requests r
+      WHERE r.status = 'pending' AND r.lane > v_last ORDER BY r.lane LIMIT 1;
+      EXIT WHEN NOT FOUND;
+    ELSE
+      SELECT r.lane INTO lane FROM llm_requests r
+      WHERE r.status = 'pending' AND r.lane > v_last AND r.lane < v_mark ORDER BY r.lane LIMIT 1;
+      lane := coalesce(llmreq_pending_lanes.lane, v_mark);
+    END IF;
+    v_last := llmreq_pending_lanes.lane;
     RETURN NEXT;
   END LOOP;
 END

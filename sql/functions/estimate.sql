@@ -12,22 +12,21 @@ BEGIN
 END
 $$;
 
--- llmreq_output_cap(params, output_cap) → integer
--- The output cap one call is sent with: the one a truncation raised, else the producer's, else 4,096 (Anthropic needs one, and
--- a hold needs one everywhere).
-CREATE OR REPLACE FUNCTION llmreq_output_cap(p_params jsonb, p_output_cap integer) RETURNS integer
+-- llmreq_output_cap(params) → integer
+-- The output cap a request's calls begin with: the producer's, else 4,096 (Anthropic needs one, and a hold needs one everywhere).
+CREATE OR REPLACE FUNCTION llmreq_output_cap(p_params jsonb) RETURNS integer
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
 AS $$
 DECLARE
   v_name text;
 BEGIN
-  IF p_output_cap IS NULL AND jsonb_typeof(p_params) = 'object' THEN
+  IF jsonb_typeof(p_params) = 'object' THEN
     FOREACH v_name IN ARRAY ARRAY['max_output_tokens', 'max_completion_tokens', 'max_tokens'] LOOP
       IF jsonb_typeof(p_params -> v_name) = 'number' THEN
         RETURN least(greatest((p_params ->> v_name)::numeric, 1), 1000000);
       END IF;
     END LOOP;
   END IF;
-  RETURN coalesce(p_output_cap, 4096);
+  RETURN 4096;
 END
 $$;

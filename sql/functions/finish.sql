@@ -6,6 +6,7 @@
 --   response, parsed_response, validation_errors, repairs, error_message, error_details, retry_after_seconds
 --   input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens
 --   max_output_tokens, http_status, finish_reason, provider_model, provider_request_id, latency_ms
+--   rate                         what the answer's rate-limit headers said: llmreq_heed_headers
 -- The worker says what it saw; what happens next is decided here, by llmreq_error_rules().
 --
 -- Guarantees
@@ -35,8 +36,8 @@ BEGIN
   ), request AS MATERIALIZED (
     -- Only what decides: the payload stays where it is.
     SELECT r.id, r.status, r.claim_seq, r.lane, r.attempts, r.max_attempts, r.hold_usd, r.error_code, r.validation_errors,
-           r.cancel_requested_at, r.route_id, r.route_position, r.estimated_tokens, r.run_id, r.parent_id, r.tenant_id,
-           r.agent_id, r.task_type, r.kind
+           r.cancel_requested_at, r.route_id, r.route_position, r.estimated_tokens, r.held_input_tokens, r.held_output_tokens,
+           r.run_id, r.parent_id, r.tenant_id, r.agent_id, r.task_type, r.kind
     FROM llm_requests r
     WHERE r.id IN (SELECT o.id FROM outcome o)
     ORDER BY r.id
@@ -142,8 +143,13 @@ BEGIN
                             ELSE q.scheduled_at END,
         attempts = CASE WHEN d.moves THEN d.attempts_now ELSE q.attempts END,
         output_cap = CASE WHEN d.moves AND d.next = 'larger_cap' THEN least(2 * o.max_output_tokens, 64000) ELSE q.output_cap END,
+        estimated_tokens = CASE WHEN d.moves AND d.next = 'larger_cap'
+                                THEN q.estimated_tokens + least(2 * o.max_output_tokens, 64000) - o.max_output_tokens
+                                ELSE q.estimated_tokens END,
         worker_id = CASE WHEN d.moves THEN NULL ELSE q.worker_id END,
         hold_usd = CASE WHEN d.moves THEN NULL ELSE q.hold_usd END,
+        held_input_tokens = CASE WHEN d.moves THEN NULL ELSE q.held_input_tokens END,
+        held_output_tokens = CASE WHEN d.moves THEN NULL ELSE q.held_output_tokens END,
         cancel_requested_at = CASE WHEN d.moves THEN NULL ELSE q.cancel_requested_at END,
         -- A call that brought no answer says nothing new about the answer that was being mended.
         response = CASE WHEN NOT d.moves OR (d.next NOT IN ('completed', 'failed', 'fallback') AND o.response IS NULL)
@@ -161,21 +167,43 @@ BEGIN
     FROM decided d JOIN outcome o ON o.id = d.id
     WHERE q.id = d.id
     RETURNING q.id, o.claim_seq, d.moves AS accepted, q.status
+  ), change AS MATERIALIZED (
+    SELECT d.called_lane AS lane, json_build_object(
+             'ended', count(*) FILTER (WHERE d.class = 'live'),
+             'unsent', count(*) FILTER (WHERE d.class = 'live' AND o.billed = 'none' AND o.http_status IS NULL),
+             'back_input', coalesce(sum(d.held_input_tokens) FILTER (WHERE d.class = 'live' AND o.billed = 'none'), 0),
+             'back_output', coalesce(sum(d.held_output_tokens) FILTER (WHERE d.class = 'live' AND o.billed = 'none'), 0),
+             'spare_input', coalesce(sum(d.held_input_tokens - u.input) FILTER (WHERE d.class = 'live' AND o.billed = 'usage'), 0),
+             'spare_output', coalesce(sum(d.held_output_tokens - o.output_tokens)
+                                      FILTER (WHERE d.class = 'live' AND o.billed = 'usage'), 0),
+             'cache_read', coalesce(sum(o.cache_read_tokens) FILTER (WHERE d.held_input_tokens IS NOT NULL AND d.class = 'live'), 0),
+             'answers', count(o.output_tokens),
+             'output_tokens', coalesce(sum(o.output_tokens), 0),
+             'retry_after', max(CASE WHEN d.outcome = 'rate_limited' THEN coalesce(o.retry_after_seconds, 1) END),
+             'failures', count(*) FILTER (WHERE d.breaker IS NOT NULL),
+             'successes', count(*) FILTER (WHERE d.breaker IS NULL AND o.http_status IS NOT NULL AND d.outcome <> 'rate_limited'),
+             'breaker', min(d.breaker),
+             'message', max(o.error_message) FILTER (WHERE d.breaker IS NOT NULL),
+             'rate', (array_agg(o.rate ORDER BY o.claimed_at DESC) FILTER (WHERE o.rate IS NOT NULL))[1]) AS parts
+    FROM decided d JOIN outcome o ON o.id = d.id
+    CROSS JOIN LATERAL (
+      SELECT o.input_tokens + coalesce(o.cache_write_5m_tokens, 0) + coalesce(o.cache_write_1h_tokens, 0) AS input) u
+    GROUP BY d.called_lane
   ), settled AS (
-    SELECT llmreq_settle_lane(l.lane, l.ended, l.retry_after, l.failures, l.successes, l.breaker, l.message, v_now)
+    SELECT llmreq_settle_lane(x.lane, x.parts, v_now)
     FROM (
-      SELECT d.called_lane AS lane,
-             count(*) FILTER (WHERE d.class = 'live')::integer AS ended,
-             max(CASE WHEN d.outcome = 'rate_limited' THEN coalesce(o.retry_after_seconds, 1) END) AS retry_after,
-             count(*) FILTER (WHERE d.breaker IS NOT NULL)::integer AS failures,
-             count(*) FILTER (WHERE d.breaker IS NULL AND o.http_status IS NOT NULL AND d.outcome <> 'rate_limited')::integer
-               AS successes,
-             min(d.breaker) AS breaker,
-             max(o.error_message) FILTER (WHERE d.breaker IS NOT NULL) AS message
-      FROM decided d JOIN outcome o ON o.id = d.id
-      GROUP BY 1
+      SELECT c.lane, c.parts FROM change c
+      UNION ALL
+      -- The row with the limits of all the provider's lanes; it has no headers, breaker or block of its own.
+      SELECT llmreq_provider_lane(c.lane), json_build_object(
+               'ended', (c.parts ->> 'ended')::integer, 'unsent', (c.parts ->> 'unsent')::integer,
+               'back_input', (c.parts ->> 'back_input')::float8, 'back_output', (c.parts ->> 'back_output')::float8,
+               'spare_input', (c.parts ->> 'spare_input')::float8, 'spare_output', (c.parts ->> 'spare_output')::float8,
+               'cache_read', (c.parts ->> 'cache_read')::float8, 'answers', 0, 'failures', 0, 'successes', 0)
+      FROM change c
+      WHERE EXISTS (SELECT FROM llm_lanes l WHERE l.lane = llmreq_provider_lane(c.lane))
       ORDER BY 1
-    ) l
+    ) x
   )
   SELECT t.id, t.claim_seq, t.accepted, t.status FROM totals t
   WHERE (SELECT count(*) FROM settled) >= 0  -- a CTE nobody reads is not run
@@ -194,130 +222,5 @@ BEGIN
   SELECT * INTO a FROM llm_attempts x
   WHERE x.request_id = p_id AND x.claim_seq = p_claim_seq AND x.claimed_at = p_claimed_at;
   RETURN a;
-END
-$$;
-
--- llmreq_next_step(…) → (next, lane, route_position)
--- What becomes of a request after one call:
---   completed, failed, cancelled   its end
---   released, lane                 pending again, uncharged
---   backoff, reask, larger_cap     pending again on the same lane
---   fallback                       pending again on the route's next candidate, from the beginning
-CREATE OR REPLACE FUNCTION llmreq_next_step(
-  p_outcome text, p_attempts integer, p_max_attempts integer, p_retry text, p_fallback boolean, p_cancelled boolean,
-  p_last_code text, p_same_mistake boolean, p_output_cap integer, p_route_id integer, p_route_position integer,
-  OUT next text, OUT lane text, OUT route_position smallint
-)
-LANGUAGE plpgsql STABLE
-AS $$
-DECLARE
-  v_again boolean;
-BEGIN
-  IF p_outcome = 'cancelled' OR p_cancelled THEN
-    next := 'cancelled';
-    RETURN;
-  ELSIF p_outcome IN ('completed', 'released') THEN
-    next := p_outcome;
-    RETURN;
-  ELSIF p_retry = 'lane' THEN
-    next := 'lane';
-    RETURN;
-  ELSIF p_attempts >= p_max_attempts THEN
-    next := 'failed';
-    RETURN;
-  END IF;
-
-  v_again := CASE p_retry
-    WHEN 'never' THEN false
-    -- The same mistake twice: telling the model again would only cost again.
-    WHEN 'reask' THEN NOT p_same_mistake
-    -- Doubled until the largest cap; then more room is not the answer.
-    WHEN 'larger_cap' THEN p_output_cap < 64000
-    -- An empty answer is worth one more call; a provider that is away twice running, the next candidate's.
-    ELSE p_last_code IS DISTINCT FROM p_outcome OR (p_outcome <> 'empty_response' AND p_route_id IS NULL)
-  END;
-  next := CASE WHEN v_again THEN p_retry ELSE 'failed' END;
-  IF NOT v_again AND p_fallback AND p_route_id IS NOT NULL THEN
-    SELECT c.lane, c.position INTO lane, route_position
-    FROM llm_routes t CROSS JOIN LATERAL unnest(t.candidates) WITH ORDINALITY AS c (lane, position)
-    WHERE t.id = p_route_id AND c.position > p_route_position AND llmreq_served(c.lane)
-    ORDER BY c.position LIMIT 1;
-    IF FOUND THEN
-      next := 'fallback';
-      RETURN;
-    END IF;
-  END IF;
-  -- With nowhere else to go a transport failure keeps trying while attempts remain.
-  IF next = 'failed' AND p_retry = 'backoff' AND p_outcome <> 'empty_response' THEN
-    next := 'backoff';
-  END IF;
-END
-$$;
-
--- llmreq_mistakes(validation_errors) → text
--- What two answers must share to be the same mistake: kind, place and rule of every error.
-CREATE OR REPLACE FUNCTION llmreq_mistakes(p_errors jsonb) RETURNS text
-LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
-AS $$
-  SELECT string_agg(concat_ws('|', e ->> 'type', e ->> 'field', e ->> 'rule', e ->> 'message'), E'\n' ORDER BY n)
-  FROM jsonb_array_elements(p_errors) WITH ORDINALITY AS x (e, n)
-$$;
-
--- llmreq_backoff(attempts, retry_after_seconds) → interval
--- Exponential with full jitter: anything up to 1, 2, 4 … 60 seconds, never less than the provider asked for.
-CREATE OR REPLACE FUNCTION llmreq_backoff(p_attempts integer, p_retry_after numeric) RETURNS interval
-LANGUAGE sql VOLATILE PARALLEL SAFE
-AS $$
-  SELECT make_interval(secs => greatest(
-    coalesce(p_retry_after, 0), random() * least(60, power(2, least(greatest(p_attempts, 1), 10) - 1))))
-$$;
-
--- llmreq_settle_lane(lane, ended, retry_after, failures, successes, breaker, message, now)
--- Gives back the calls in flight, and opens or closes the lane: Retry-After blocks it for the whole fleet; failures in a row open
--- the breaker for 5, 10, 20 … 600 seconds; the first answer closes it.
-CREATE OR REPLACE FUNCTION llmreq_settle_lane(
-  p_lane text, p_ended integer, p_retry_after numeric, p_failures integer, p_successes integer, p_breaker integer,
-  p_message text, p_now timestamptz
-) RETURNS void
-LANGUAGE plpgsql
-AS $$
-DECLARE
-  v_lane llm_lanes;
-  v_opens boolean;
-BEGIN
-  SELECT * INTO v_lane FROM llm_lanes l WHERE l.lane = p_lane FOR NO KEY UPDATE;
-  IF p_successes > 0 THEN
-    v_lane.consecutive_failures := 0;
-    v_lane.breaker_opened := 0;
-    IF v_lane.block_reason = 'provider_down' THEN
-      v_lane.blocked_until := NULL;
-      v_lane.block_reason := NULL;
-      v_lane.block_message := NULL;
-    END IF;
-  ELSE
-    v_lane.consecutive_failures := v_lane.consecutive_failures + p_failures;
-  END IF;
-  v_opens := p_failures > 0 AND p_successes = 0 AND v_lane.consecutive_failures >= p_breaker
-    -- Calls that were under way when the breaker opened do not open it further.
-    AND (v_lane.breaker_opened = 0 OR v_lane.blocked_until <= p_now);
-  IF v_opens THEN
-    v_lane.blocked_until := greatest(v_lane.blocked_until,
-      p_now + make_interval(secs => least(600, 5 * power(2, least(v_lane.breaker_opened, 10)))));
-    v_lane.breaker_opened := v_lane.breaker_opened + 1;
-    v_lane.block_reason := 'provider_down';
-    v_lane.block_message := p_message;
-  END IF;
-  IF p_retry_after IS NOT NULL AND coalesce(v_lane.blocked_until < p_now + make_interval(secs => p_retry_after), true) THEN
-    v_lane.blocked_until := p_now + make_interval(secs => p_retry_after);
-    v_lane.block_reason := coalesce(v_lane.block_reason, 'rate_limit');
-    v_lane.block_message := coalesce(v_lane.block_message, 'the provider answered 429');
-  END IF;
-  UPDATE llm_lanes l
-  SET in_flight = l.in_flight - p_ended, consecutive_failures = v_lane.consecutive_failures,
-      breaker_opened = v_lane.breaker_opened, blocked_until = v_lane.blocked_until,
-      block_reason = CASE WHEN v_lane.blocked_until > p_now OR v_lane.breaker_opened > 0 THEN v_lane.block_reason END,
-      block_message = CASE WHEN v_lane.blocked_until > p_now OR v_lane.breaker_opened > 0 THEN v_lane.block_message END,
-      updated_at = p_now
-  WHERE l.lane = p_lane;
 END
 $$;

@@ -20,7 +20,7 @@ BEGIN
     SELECT count(*) FILTER (WHERE r.scheduled_at <= v_now OR r.attempts > 0 OR r.wait_reason IN ('backoff', 'rate_limit')) AS due,
            count(*) FILTER (WHERE NOT (r.scheduled_at <= v_now OR r.attempts > 0
                                        OR coalesce(r.wait_reason IN ('backoff', 'rate_limit'), false))) AS later,
-           llmreq_served(r.lane) AND NOT coalesce((SELECT l.paused FROM llm_lanes l WHERE l.lane = r.lane), false) AS open
+           llmreq_served(r.lane) AND NOT llmreq_paused(r.lane) AS open
     FROM llm_requests r WHERE r.status = 'pending'
     GROUP BY r.lane
   ) n;

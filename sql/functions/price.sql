@@ -9,16 +9,18 @@ $$;
 -- llmreq_price_rows(provider, model) → price rows
 -- All versions of one model's price: its own name before its family, that before a wildcard of its provider ('*').
 CREATE OR REPLACE FUNCTION llmreq_price_rows(p_provider text, p_model text) RETURNS SETOF llm_prices
-LANGUAGE sql STABLE
+LANGUAGE plpgsql STABLE ROWS 3
 AS $$
-  SELECT p.* FROM llm_prices p
-  WHERE p.provider = p_provider AND NOT p.batch AND p.service_tier = 'standard'
-    AND p.model = (
-      SELECT q.model FROM llm_prices q
-      WHERE q.provider = p_provider
-        AND q.model IN (p_model, llmreq_model_family(p_model), '*')
-      ORDER BY array_position(ARRAY[p_model, llmreq_model_family(p_model), '*'], q.model)
-      LIMIT 1)
+DECLARE
+  v_name text;
+BEGIN
+  FOREACH v_name IN ARRAY ARRAY[p_model, llmreq_model_family(p_model), '*'] LOOP
+    RETURN QUERY
+    SELECT p.* FROM llm_prices p
+    WHERE p.provider = p_provider AND p.model = v_name AND NOT p.batch AND p.service_tier = 'standard';
+    EXIT WHEN FOUND;
+  END LOOP;
+END
 $$;
 
 -- llmreq_cost(price row, tokens …) → numeric

@@ -81,7 +81,8 @@ BEGIN
     ON CONFLICT DO NOTHING
   ), moved AS (
     UPDATE llm_requests q
-    SET status = h.next, rescues = q.rescues + 1, worker_id = NULL, hold_usd = NULL, cancel_requested_at = NULL,
+    SET status = h.next, rescues = q.rescues + 1, worker_id = NULL, hold_usd = NULL, held_input_tokens = NULL,
+        held_output_tokens = NULL, cancel_requested_at = NULL,
         cost_usd = q.cost_usd + h.hold_usd, updated_at = v_now,
         completed_at = CASE WHEN h.next <> 'pending' THEN v_now END,
         error_code = CASE WHEN h.next = 'failed' THEN 'poisoned' ELSE q.error_code END,
@@ -89,10 +90,13 @@ BEGIN
           THEN 'its worker died during this request three times: look at the request, then llmreq retry' ELSE q.error_message END
     FROM held h WHERE q.id = h.id
   ), lanes AS (
-    UPDATE llm_lanes l SET in_flight = l.in_flight - n.held, updated_at = v_now
+    -- Tokens that a lost call held do not come back: the provider may have counted them.
+    UPDATE llm_lanes l SET in_flight = greatest(0, l.in_flight - n.held), updated_at = v_now
     FROM (
-      SELECT k.lane, (SELECT count(*) FROM held h WHERE h.lane = k.lane)::integer AS held
-      FROM llm_lanes k WHERE k.lane IN (SELECT h.lane FROM held h) ORDER BY k.lane FOR NO KEY UPDATE
+      SELECT k.lane, (SELECT count(*) FROM held h WHERE k.lane IN (h.lane, llmreq_provider_lane(h.lane)))::integer AS held
+      FROM llm_lanes k
+      WHERE k.lane IN (SELECT h.lane FROM held h UNION SELECT llmreq_provider_lane(h.lane) FROM held h)
+      ORDER BY k.lane FOR NO KEY UPDATE
     ) n
     WHERE l.lane = n.lane
   )

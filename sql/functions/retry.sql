@@ -30,7 +30,7 @@ BEGIN
   SET status = v_placed.status, attempts = 0, rescues = 0, claim_seq = claim_seq + 1, worker_id = NULL, wait_reason = NULL,
       error_code = v_placed.error_code, error_message = v_placed.error_message, error_details = v_placed.error_details,
       completed_at = v_placed.completed_at, provider = v_placed.provider, model = v_placed.model, lane = v_placed.lane,
-      route_id = v_placed.route_id, route_position = v_placed.route_position, output_cap = NULL,
+      route_id = v_placed.route_id, route_position = v_placed.route_position, output_cap = llmreq_output_cap(params),
       response = NULL, parsed_response = NULL, validation_errors = NULL, repairs = NULL,
       expires_at = CASE WHEN expires_at > llmreq_now() THEN expires_at END,
       scheduled_at = llmreq_now(), updated_at = llmreq_now()

@@ -11,8 +11,30 @@ BEGIN
 END
 $$;
 
+-- llmreq_paused(lane) → boolean
+-- Whether the lane, all lanes of its provider, or everything is paused.
+CREATE OR REPLACE FUNCTION llmreq_paused(p_lane text) RETURNS boolean
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM llm_lanes l WHERE l.lane IN (p_lane, llmreq_provider_lane(p_lane), '*/*') AND l.paused);
+END
+$$;
+
+-- llmreq_open(lane) → boolean
+-- Whether a request sent to this lane now would be called soon: somebody serves it, it is not paused, its provider is not down.
+CREATE OR REPLACE FUNCTION llmreq_open(p_lane text) RETURNS boolean
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+  RETURN llmreq_served(p_lane) AND NOT llmreq_paused(p_lane) AND NOT EXISTS (
+    SELECT FROM llm_lanes l
+    WHERE l.lane = p_lane AND l.block_reason = 'provider_down' AND l.blocked_until > llmreq_now());
+END
+$$;
+
 -- llmreq_route(task_type, complexity, quality, provider) → (route_id, position, lane)
--- The most specific enabled route, and its first candidate that a live worker serves; with no worker about, its first candidate.
+-- The most specific enabled route, and its first candidate that is open; where none is, its first candidate.
 -- With a provider named, only that provider's candidates count. PL/pgSQL, because it runs for every INSERT and keeps its plan.
 CREATE OR REPLACE FUNCTION llmreq_route(
   p_task_type text, p_complexity text, p_quality text, p_provider text,
@@ -23,6 +45,7 @@ AS $$
 DECLARE
   v_candidates text[];
   v_lane text;
+  v_open boolean;
 BEGIN
   SELECT r.id, r.candidates INTO route_id, v_candidates
   FROM llm_routes r
@@ -36,10 +59,11 @@ BEGIN
   FOR i IN 1 .. coalesce(cardinality(v_candidates), 0) LOOP
     v_lane := v_candidates[i];
     CONTINUE WHEN split_part(v_lane, '/', 1) <> p_provider;
-    IF lane IS NULL OR llmreq_served(v_lane) THEN
+    v_open := llmreq_open(v_lane);
+    IF lane IS NULL OR v_open THEN
       lane := v_lane;
       route_position := i;
-      EXIT WHEN llmreq_served(v_lane);
+      EXIT WHEN v_open;
     END IF;
   END LOOP;
 END

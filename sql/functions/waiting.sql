@@ -23,11 +23,12 @@ END
 $$;
 
 -- llmreq_explain_waiting(limit) → rows changed
--- For every lane with pending rows: says on the rows at its head why they do not move, and moves or ends those that never could.
---   no live worker serves the lane, but one serves another candidate of the rows' route   → rerouted
---   no live worker knows the provider at all                                              → failed, unknown_model
---   a worker knows the provider but cannot call it, as with a missing key                 → wait_reason no_worker, the reason said
---   the lane is paused, blocked or its breaker is open                                    → wait_reason
+-- For every lane with pending rows: says on the rows at its head why they do not move, and moves or ends those that need not wait.
+--   the lane is closed (nobody serves it, or its provider is down) and the rows' route has an open candidate  → moved there
+--   the lane is closed or blocked, and the row's on_unavailable is degrade or fail                            → local/rules, or failed
+--   no live worker knows the provider at all                                                                → failed, unknown_model
+--   a worker knows the provider but cannot call it, as with a missing key                → wait_reason no_worker, the reason said
+--   the lane, its provider or everything is paused, or the lane is blocked               → wait_reason
 -- Only the first `limit` rows of a lane are written: a queue of a million rows that waits is not rewritten to say so.
 CREATE OR REPLACE FUNCTION llmreq_explain_waiting(p_limit integer DEFAULT 100) RETURNS integer
 LANGUAGE plpgsql
@@ -44,15 +45,21 @@ DECLARE
   v_count integer;
 BEGIN
   FOR v_lane IN
-    SELECT p.lane, l.paused, l.blocked_until, l.block_reason, l.block_message, llmreq_served(p.lane) AS served
+    SELECT p.lane, l.blocked_until > v_now AS blocked, l.block_reason, l.block_message, llmreq_served(p.lane) AS served,
+           llmreq_paused(p.lane) AS paused
     FROM llmreq_pending_lanes() p LEFT JOIN llm_lanes l ON l.lane = p.lane
   LOOP
     v_provider := split_part(v_lane.lane, '/', 1);
     v_reason := NULL;
     v_message := NULL;
     v_code := NULL;
-    IF NOT v_lane.served THEN
+    IF NOT v_lane.served OR (v_lane.blocked AND v_lane.block_reason = 'provider_down') THEN
       v_changed := v_changed + llmreq_reroute(v_lane.lane, p_limit);
+    END IF;
+    IF NOT v_lane.served OR v_lane.blocked OR v_lane.paused THEN
+      v_changed := v_changed + llmreq_give_way(v_lane.lane, v_lane.block_message, p_limit);
+    END IF;
+    IF NOT v_lane.served THEN
       SELECT w.unusable ->> v_provider INTO v_message FROM llm_workers w
       WHERE w.state = 'alive' AND w.lease_until > v_now AND w.unusable ? v_provider LIMIT 1;
       SELECT string_agg(DISTINCT k, ', ' ORDER BY k) INTO v_known FROM llm_workers w
@@ -69,7 +76,7 @@ BEGIN
       v_message := coalesce(v_message, 'no worker is running');
     ELSIF v_lane.paused THEN
       v_reason := 'paused';
-    ELSIF v_lane.blocked_until > v_now THEN
+    ELSIF v_lane.blocked THEN
       v_reason := v_lane.block_reason;
       v_message := v_lane.block_message;
     END IF;
@@ -94,7 +101,7 @@ END
 $$;
 
 -- llmreq_reroute(lane, limit) → rows moved
--- Routed rows of a lane that no live worker serves go to their route's first candidate that one does.
+-- Routed rows of a closed lane go to their route's first candidate that is open.
 CREATE OR REPLACE FUNCTION llmreq_reroute(p_lane text, p_limit integer) RETURNS integer
 LANGUAGE plpgsql
 AS $$
@@ -111,7 +118,7 @@ BEGIN
     FROM llm_routes t
     CROSS JOIN LATERAL (
       SELECT c.lane, c.position FROM unnest(t.candidates) WITH ORDINALITY AS c (lane, position)
-      WHERE llmreq_served(c.lane) ORDER BY c.position LIMIT 1) first
+      WHERE llmreq_open(c.lane) ORDER BY c.position LIMIT 1) first
     WHERE t.id IN (SELECT h.route_id FROM head h)
   )
   UPDATE llm_requests q
@@ -119,6 +126,40 @@ BEGIN
       error_message = NULL, updated_at = llmreq_now()
   FROM head JOIN target USING (route_id)
   WHERE q.id = head.id;
+  GET DIAGNOSTICS v_count = ROW_COUNT;
+  RETURN v_count;
+END
+$$;
+
+-- llmreq_give_way(lane, why, limit) → rows changed
+-- Rows of a lane that cannot move now and whose producers do not want them to wait: degrade goes to local/rules, where some
+-- worker serves that; fail ends.
+CREATE OR REPLACE FUNCTION llmreq_give_way(p_lane text, p_why text, p_limit integer) RETURNS integer
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  v_now timestamptz := llmreq_now();
+  v_local boolean := llmreq_served('local/rules');
+  v_count integer;
+BEGIN
+  IF p_lane = 'local/rules' THEN
+    RETURN 0;
+  END IF;
+  WITH chosen AS MATERIALIZED (
+    SELECT r.id, r.on_unavailable = 'degrade' AS degrade FROM llm_requests r
+    WHERE r.status = 'pending' AND r.lane = p_lane AND r.on_unavailable <> 'wait' AND r.scheduled_at <= v_now
+      AND (r.on_unavailable = 'fail' OR v_local)
+    LIMIT p_limit * 10
+    FOR NO KEY UPDATE SKIP LOCKED
+  )
+  UPDATE llm_requests q
+  SET status = CASE WHEN c.degrade THEN 'pending' ELSE 'failed' END, claim_seq = q.claim_seq + 1, wait_reason = NULL,
+      lane = CASE WHEN c.degrade THEN 'local/rules' ELSE q.lane END, route_id = CASE WHEN c.degrade THEN NULL ELSE q.route_id END,
+      error_code = CASE WHEN NOT c.degrade THEN 'provider_unavailable' END,
+      error_message = CASE WHEN NOT c.degrade THEN format('%s cannot be called now, and on_unavailable is fail: %s', p_lane,
+                                                          coalesce(p_why, 'paused, or no worker serves it')) END,
+      completed_at = CASE WHEN NOT c.degrade THEN v_now END, updated_at = v_now
+  FROM chosen c WHERE q.id = c.id;
   GET DIAGNOSTICS v_count = ROW_COUNT;
   RETURN v_count;
 END

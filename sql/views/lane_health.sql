@@ -18,7 +18,7 @@ WITH clock AS MATERIALIZED (
 )
 SELECT n.lane, CASE
          WHEN NOT llmreq_served(n.lane) THEN 'no_worker'
-         WHEN l.paused THEN 'paused'
+         WHEN pause.paused THEN 'paused'
          WHEN l.blocked_until > c.now THEN l.block_reason
          WHEN l.breaker_opened > 0 THEN 'probing'
          ELSE 'open' END AS state,
@@ -29,6 +29,8 @@ SELECT n.lane, CASE
        coalesce(h.calls, 0) AS calls, coalesce(h.failed, 0) AS failed
 FROM named n
 CROSS JOIN clock c
+CROSS JOIN LATERAL (SELECT llmreq_paused(n.lane) AS paused) pause
 LEFT JOIN llm_lanes l ON l.lane = n.lane
 LEFT JOIN pending p ON p.lane = n.lane
-LEFT JOIN recent h ON h.lane = n.lane;
+LEFT JOIN recent h ON h.lane = n.lane
+WHERE n.lane <> '*/*';

@@ -22,14 +22,19 @@ FROM compared c WHERE c.tokens <> c.booked_tokens
 UNION ALL
 SELECT 'lane_in_flight', l.lane, coalesce(p.n, 0)::text, l.in_flight::text
 FROM llm_lanes l
-LEFT JOIN (SELECT r.lane, count(*) AS n FROM llm_requests r WHERE r.status = 'processing' GROUP BY r.lane) p ON p.lane = l.lane
+LEFT JOIN (
+  SELECT x.lane, count(*) AS n
+  FROM llm_requests r CROSS JOIN LATERAL (VALUES (r.lane), (llmreq_provider_lane(r.lane))) AS x (lane)
+  WHERE r.status = 'processing' GROUP BY x.lane
+) p ON p.lane = l.lane
 WHERE l.in_flight <> coalesce(p.n, 0)
 UNION ALL
 SELECT 'processing_without_worker', r.id::text, 'a worker', NULL
 FROM llm_requests r WHERE r.status = 'processing' AND r.worker_id IS NULL
 UNION ALL
-SELECT 'ended_with_hold', r.id::text, NULL, r.hold_usd::text
-FROM llm_requests r WHERE r.status <> 'processing' AND r.hold_usd IS NOT NULL
+SELECT 'ended_with_hold', r.id::text, NULL, concat_ws(' ', r.hold_usd, r.held_input_tokens, r.held_output_tokens)
+FROM llm_requests r
+WHERE r.status <> 'processing' AND num_nonnulls(r.hold_usd, r.held_input_tokens, r.held_output_tokens) > 0
 UNION ALL
 SELECT 'claim_booked_twice', a.request_id::text || ' claim ' || a.claim_seq, '1', count(*)::text
 FROM llm_attempts a

@@ -11,15 +11,17 @@ WITH clock AS MATERIALIZED (
 )
 SELECT p.lane, CASE
          WHEN NOT served.served THEN 'no_worker'
-         WHEN l.paused THEN 'paused'
+         WHEN pause.paused THEN 'paused'
          WHEN l.blocked_until > c.now THEN l.block_reason
-         WHEN l.in_flight >= l.max_in_flight THEN 'rate_limit'
+         WHEN l.in_flight >= l.max_in_flight OR least(l.request_level - 1, l.token_level, l.input_level, l.output_level) < 0
+           THEN 'rate_limit'
          WHEN head.wait_reason IN ('rate_limit', 'budget', 'backoff') THEN head.wait_reason END AS reason,
        CASE
          WHEN NOT served.served THEN coalesce(head.error_message, 'no worker is running')
-         WHEN l.paused THEN 'the lane is paused'
+         WHEN pause.paused THEN 'the lane, its provider or everything is paused: llmreq limits resume'
          WHEN l.blocked_until > c.now THEN l.block_message
          WHEN l.in_flight >= l.max_in_flight THEN format('%s calls are in flight, as many as allowed', l.in_flight)
+         WHEN least(l.request_level - 1, l.token_level, l.input_level, l.output_level) < 0 THEN 'the lane is at its limit: llmreq limits'
          WHEN head.wait_reason IN ('rate_limit', 'budget', 'backoff') THEN head.error_message
          WHEN p.due = 0 THEN 'scheduled for later' END AS message,
        p.requests, p.due,
@@ -28,6 +30,7 @@ SELECT p.lane, CASE
 FROM pending p
 CROSS JOIN clock c
 CROSS JOIN LATERAL (SELECT llmreq_served(p.lane) AS served) served
+CROSS JOIN LATERAL (SELECT llmreq_paused(p.lane) AS paused) pause
 LEFT JOIN llm_lanes l ON l.lane = p.lane
 LEFT JOIN LATERAL (
   SELECT r.wait_reason, r.error_message FROM llm_requests r

@@ -159,7 +159,7 @@ def test_a_lane_says_why_its_requests_wait(queue: Queue) -> None:
     queue.worker("mine")
     assert reason() == (None, None, 1)
     queue.run("INSERT INTO llm_lanes (lane, provider, model, paused) VALUES ('mine/m', 'mine', 'm', true)")
-    assert reason() == ("paused", "the lane is paused", 1)
+    assert reason() == ("paused", "the lane, its provider or everything is paused: llmreq limits resume", 1)
     queue.run("UPDATE llm_lanes SET paused = false")
     queue.run("UPDATE llm_requests SET scheduled_at = llmreq_now() + interval '1 day'")
     assert reason() == (None, "scheduled for later", 0)

@@ -106,7 +106,8 @@ def test_a_bad_answer_is_asked_again_with_its_errors_then_completes(queue: Queue
         '{"a"',
     )
     again = queue.claim_one(worker)
-    assert (again["last_response"], again["last_errors"], again["attempt"]) == ('{"a"', DECODE, 2)
+    asked = queue.request(row)
+    assert (asked["response"], asked["validation_errors"], again["attempt"]) == ('{"a"', DECODE, 2)
     queue.finish(worker, again, response="{}", parsed_response={})
     end = queue.request(row)
     assert (end["status"], end["attempts"], end["validation_errors"], end["error_code"]) == (
@@ -151,7 +152,8 @@ def test_a_routed_request_moves_on_to_the_next_candidate_and_starts_afresh(queue
         )
     moved = queue.claim_one(worker)
     assert moved["lane"] == "anthropic/claude-haiku-5-5"
-    assert (moved["last_response"], moved["last_errors"]) == (None, None)
+    afresh = queue.request(row)
+    assert (afresh["response"], afresh["validation_errors"]) == (None, None)
     queue.finish(worker, moved)
     end = queue.request(row)
     assert (end["provider"], end["attempts"]) == ("anthropic", 3)

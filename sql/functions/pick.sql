@@ -1,0 +1,191 @@
+-- llmreq_pick(lane row, room, tokens, input_tokens, output_tokens, now) → rows to claim, in order
+-- Up to `room` due rows of a lane, shared out over its tenants; it locks nothing.
+--   Between tenants: start-time fair queueing. Each row costs its estimated tokens by its tenant's weight, and the tenant that
+--   was served least comes next; one that was idle begins where the others are, so a share nobody uses goes to the others.
+--   Within a tenant: by priority, then age; every tenth row is the oldest of any priority, so that the last is not starved.
+--   Tokens: rows are taken while a level is above 0; the last may take it below. So a big row blocks no small one and is
+--   itself not starved, and the debt is paid before the next row starts.
+-- `crowded`: a tenant had to stand back, so the shares must be remembered.
+CREATE OR REPLACE FUNCTION llmreq_pick(
+  l llm_lanes, p_room integer, p_tokens double precision, p_input double precision, p_output double precision, p_now timestamptz
+) RETURNS TABLE (
+  id uuid, tenant_id text, priority smallint, scheduled_at timestamptz, input_tokens integer, output_tokens integer,
+  start_at double precision, end_at double precision, crowded boolean
+)
+LANGUAGE plpgsql ROWS 50
+AS $$
+#variable_conflict use_column
+DECLARE
+  v_tenants text[];
+  v_priorities smallint[];
+  v_lows timestamptz[];
+  v_each integer;
+  -- What a call takes for its answer: its output cap where the provider counts that, else what this lane's answers are long.
+  v_mean double precision := CASE WHEN NOT llmreq_counts_output_cap(l) THEN l.mean_output_tokens END;
+BEGIN
+  SELECT array_agg(k.tenant_id), array_agg(k.priority), array_agg(k.low) INTO v_tenants, v_priorities, v_lows
+  FROM llmreq_pending_keys(l.lane, l.tenant_cursor, least(greatest(p_room, 20), 200), p_now) k;
+
+  IF v_tenants IS NULL THEN
+    RETURN;
+  ELSIF cardinality(v_tenants) = 1 THEN
+    RETURN QUERY
+    SELECT c.id, v_tenants[1], v_priorities[1], c.scheduled_at, c.input_tokens, c.output_tokens, 0::float8, 0::float8, false
+    FROM (
+      SELECT r.*, sum(r.input_tokens) OVER w AS input_sum, sum(r.output_tokens) OVER w AS output_sum
+      FROM (
+        SELECT r.id, r.scheduled_at,
+               least(greatest(1, coalesce(r.estimated_tokens, 0) - coalesce(r.output_cap, 4096)), 1000000000)::integer AS input_tokens,
+               least(coalesce(r.output_cap, 4096), v_mean)::integer AS output_tokens
+        FROM llm_requests r
+        WHERE r.status = 'pending' AND r.lane = l.lane AND r.tenant_id = v_tenants[1] AND r.priority = v_priorities[1]
+          AND r.scheduled_at >= v_lows[1] AND r.scheduled_at <= p_now AND (r.expires_at IS NULL OR r.expires_at > p_now)
+        ORDER BY r.scheduled_at, r.id
+        LIMIT p_room
+      ) r
+      WINDOW w AS (ORDER BY r.scheduled_at, r.id ROWS UNBOUNDED PRECEDING)
+    ) c
+    WHERE c.input_sum - c.input_tokens < p_input AND c.output_sum - c.output_tokens < p_output
+      AND c.input_sum - c.input_tokens + c.output_sum - c.output_tokens < p_tokens;
+    RETURN;
+  END IF;
+
+  -- Twice an equal share each; all the room, where some tenants have less than theirs.
+  v_each := greatest(1, ceil(2.0 * p_room / (SELECT count(DISTINCT x) FROM unnest(v_tenants) x)));
+  LOOP
+    RETURN QUERY
+    WITH candidate AS MATERIALIZED (
+      SELECT k.tenant_id, k.priority, k.n AS turn, r.*
+      FROM unnest(v_tenants, v_priorities, v_lows) WITH ORDINALITY AS k (tenant_id, priority, low, n)
+      CROSS JOIN LATERAL (
+        SELECT r.id, r.scheduled_at,
+               least(greatest(1, coalesce(r.estimated_tokens, 0) - coalesce(r.output_cap, 4096)), 1000000000)::integer AS input_tokens,
+               least(coalesce(r.output_cap, 4096), v_mean)::integer AS output_tokens
+        FROM llm_requests r
+        WHERE r.status = 'pending' AND r.lane = l.lane AND r.tenant_id = k.tenant_id AND r.priority = k.priority
+          AND r.scheduled_at >= k.low AND r.scheduled_at <= p_now AND (r.expires_at IS NULL OR r.expires_at > p_now)
+        ORDER BY r.scheduled_at, r.id
+        LIMIT v_each
+      ) r
+    ), ranked AS (
+      SELECT c.*, min(c.turn) OVER (PARTITION BY c.tenant_id) AS tenant_turn,
+             row_number() OVER (PARTITION BY c.tenant_id ORDER BY c.priority, c.scheduled_at, c.id) AS by_priority,
+             row_number() OVER (PARTITION BY c.tenant_id ORDER BY c.scheduled_at, c.id) AS by_age
+      FROM candidate c
+    ), queued AS (
+      SELECT r.*, coalesce(w.weight, 1)::float8 AS weight, greatest(l.virtual_time, s.virtual_time) AS tenant_at,
+             row_number() OVER (PARTITION BY r.tenant_id
+                                ORDER BY least(r.by_priority, 10 * r.by_age - l.turns % 10 - 0.5), r.by_priority) AS place
+      FROM ranked r
+      LEFT JOIN llm_shares s ON s.lane = l.lane AND s.tenant_id = r.tenant_id
+      LEFT JOIN llm_tenants w ON w.tenant_id = r.tenant_id
+    ), tagged AS (
+      SELECT q.*, q.tenant_at + sum((q.input_tokens + q.output_tokens) / q.weight) OVER (
+                    PARTITION BY q.tenant_id ORDER BY q.place ROWS UNBOUNDED PRECEDING) AS end_at
+      FROM queued q
+    ), ordered AS (
+      SELECT t.*, t.end_at - (t.input_tokens + t.output_tokens) / t.weight AS start_at, row_number() OVER o AS n,
+             sum(t.input_tokens) OVER o AS input_sum, sum(t.output_tokens) OVER o AS output_sum, count(*) OVER () AS candidates
+      FROM tagged t
+      WINDOW o AS (ORDER BY t.end_at - (t.input_tokens + t.output_tokens) / t.weight, t.tenant_turn, t.place
+                   ROWS UNBOUNDED PRECEDING)
+    ), fitting AS MATERIALIZED (
+      SELECT o.*, count(*) OVER () AS taken FROM ordered o
+      WHERE o.n <= p_room AND o.input_sum - o.input_tokens < p_input AND o.output_sum - o.output_tokens < p_output
+        AND o.input_sum - o.input_tokens + o.output_sum - o.output_tokens < p_tokens
+    )
+    SELECT f.id, f.tenant_id, f.priority, f.scheduled_at, f.input_tokens, f.output_tokens, f.start_at, f.end_at,
+           f.candidates > f.taken
+    FROM fitting f
+    -- Short of rows although a tenant may have more than it was asked for: ask again.
+    WHERE v_each >= p_room OR f.taken >= p_room OR f.candidates > f.taken
+       OR NOT EXISTS (SELECT FROM candidate c GROUP BY c.tenant_id, c.priority HAVING count(*) >= v_each);
+    EXIT WHEN FOUND OR v_each >= p_room;
+    v_each := p_room;
+  END LOOP;
+END
+$$;
+
+-- llmreq_pending_keys(lane, after, tenants, now) → (tenant_id, priority, low): where due rows stand
+-- A loose index scan over the lane, one probe a key, from the tenant behind `after` and then around, so that none waits for
+-- ever. `low` is the scheduled_at before which that key is known to hold nothing.
+-- Dead index entries pile up while an old snapshot is open. So where a claim took many rows a mark remembers how far it came,
+-- and the walk goes around the marked stretches. A mark lives two seconds: what appears behind one waits no longer.
+CREATE OR REPLACE FUNCTION llmreq_pending_keys(p_lane text, p_after text, p_tenants integer, p_now timestamptz)
+RETURNS TABLE (tenant_id text, priority smallint, low timestamptz)
+LANGUAGE plpgsql ROWS 20
+AS $$
+#variable_conflict use_column
+DECLARE
+  v_paused text[] := ARRAY(SELECT t.tenant_id FROM llm_tenants t WHERE t.paused);
+  v_marked boolean := EXISTS (SELECT FROM llm_marks m WHERE m.lane = p_lane AND m.walked_at > p_now - interval '2 s');
+  v_mark llm_marks;
+  v_around boolean := p_after = '';
+  v_tenant text := p_after;
+  v_priority integer := CASE WHEN p_after = '' THEN -1 ELSE 32767 END;  -- the start, or behind all of that tenant's
+  v_first timestamptz;
+  v_counted text;
+  v_count integer := 0;
+  v_steps integer := 0;
+BEGIN
+  -- Each step is one probe: a bound, should thousands of tenants have nothing but delayed rows.
+  FOR i IN 1 .. 1000 LOOP
+    v_steps := v_steps + 1;
+    v_mark := NULL;
+    IF v_marked THEN
+      SELECT m.* INTO v_mark FROM llm_marks m
+      WHERE m.lane = p_lane AND (m.tenant_id, m.priority) > (v_tenant, v_priority) AND m.walked_at > p_now - interval '2 s'
+      ORDER BY m.tenant_id, m.priority LIMIT 1;
+    END IF;
+    -- A range ends where it should only if it is a range of one column: so a mark's own tenant is looked at apart.
+    low := '-infinity';
+    IF v_mark.lane IS NULL THEN
+      SELECT r.tenant_id, r.priority, r.scheduled_at INTO tenant_id, priority, v_first FROM llm_requests r
+      WHERE r.status = 'pending' AND r.lane = p_lane AND (r.tenant_id, r.priority) > (v_tenant, v_priority)
+      ORDER BY r.tenant_id, r.priority, r.scheduled_at LIMIT 1;
+    ELSE
+      tenant_id := NULL;
+      IF v_mark.tenant_id > v_tenant THEN
+        SELECT r.tenant_id, r.priority, r.scheduled_at INTO tenant_id, priority, v_first FROM llm_requests r
+        WHERE r.status = 'pending' AND r.lane = p_lane AND (r.tenant_id, r.priority) > (v_tenant, v_priority)
+          AND r.tenant_id < v_mark.tenant_id
+        ORDER BY r.tenant_id, r.priority, r.scheduled_at LIMIT 1;
+        v_priority := -1;
+      END IF;
+      IF llmreq_pending_keys.tenant_id IS NULL THEN
+        SELECT r.tenant_id, r.priority, r.scheduled_at INTO tenant_id, priority, v_first FROM llm_requests r
+        WHERE r.status = 'pending' AND r.lane = p_lane AND r.tenant_id = v_mark.tenant_id
+          AND r.priority > v_priority AND r.priority < v_mark.priority
+        ORDER BY r.priority, r.scheduled_at LIMIT 1;
+      END IF;
+      IF llmreq_pending_keys.tenant_id IS NULL THEN
+        tenant_id := v_mark.tenant_id;
+        priority := v_mark.priority;
+        low := v_mark.low;
+        v_first := v_mark.low;  -- whether anything is left there, the probe for rows will tell
+      END IF;
+    END IF;
+    IF llmreq_pending_keys.tenant_id IS NULL THEN
+      EXIT WHEN v_around;
+      v_around := true;
+      v_tenant := '';
+      v_priority := -1;
+      CONTINUE;
+    END IF;
+    EXIT WHEN v_around AND p_after <> '' AND llmreq_pending_keys.tenant_id > p_after;
+    v_tenant := llmreq_pending_keys.tenant_id;
+    v_priority := llmreq_pending_keys.priority;
+    CONTINUE WHEN v_first > p_now OR v_tenant = ANY (v_paused);
+    IF v_tenant IS DISTINCT FROM v_counted THEN
+      EXIT WHEN v_count = p_tenants;
+      v_count := v_count + 1;
+      v_counted := v_tenant;
+    END IF;
+    RETURN NEXT;
+    v_steps := NULL;  -- found something: the claim moves the cursor
+  END LOOP;
+  IF v_steps >= 1000 THEN
+    UPDATE llm_lanes l SET tenant_cursor = v_tenant WHERE l.lane = p_lane;  -- the next walk goes on from there
+  END IF;
+END
+$$;
