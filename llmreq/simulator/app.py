@@ -15,11 +15,12 @@ from typing import Any
 import orjson
 
 from llmreq.simulator import faults, question, shapes
-from llmreq.simulator.answers import broken, instance, sentence
 from llmreq.simulator.bill import Bill, Call, Tokens
+from llmreq.simulator.embedding import embed
 from llmreq.simulator.faults import Fault
 from llmreq.simulator.question import Question, RefusedError
 from llmreq.simulator.rates import Rates
+from llmreq.simulator.said import said, shape
 from llmreq.simulator.server import Reply, Request
 
 BAD_KEY = "sk-bad"
@@ -48,6 +49,7 @@ class App:
         self._chance = random.Random(seed)
         self._latency = latency_ms
         self._fault_rates: Mapping[str, Any] = {}
+        self._outage = False
         self._calls_of: Counter[str] = Counter()
         self._count = 0
         self._in_flight = 0
@@ -64,6 +66,8 @@ class App:
                 return await self._call("openai", request, connected)
             if request.path == "/v1/messages" and request.method == "POST":
                 return await self._call("anthropic", request, connected)
+            if request.path == "/v1/embeddings" and request.method == "POST":
+                return await self._call("openai", request, connected)
             if request.path == "/v1/models":
                 return _json(
                     200,
@@ -115,7 +119,9 @@ class App:
             return refused
         try:
             body = orjson.loads(request.body)
-            if wire == "openai":
+            if request.path == "/v1/embeddings":
+                asked = question.read_embedding(body)
+            elif wire == "openai":
                 asked = question.read_openai(body)
             else:
                 version = request.headers.get("anthropic-version", "")
@@ -131,31 +137,31 @@ class App:
         call.model = asked.model
         if asked.model.startswith("nosuch"):
             return _json(*shapes.error(wire, "http_404", call.id))
-        fault = self._fault(asked)
+        fault = Fault("http_503") if self._outage else self._fault(asked)
         call.fault = fault.name
         tokens = Tokens(input=math.ceil(asked.prompt_bytes / 4))
-        wait = self._rates.admit(asked.model, tokens.input + 16, time.time())
+        wait = self._rates.admit(asked.model, tokens.input, asked.output_cap, time.time())
         if wait is not None:
             after = (("retry-after", str(math.ceil(wait))), ("retry-after-ms", str(math.ceil(wait * 1000))))
-            status, said = shapes.error(wire, "http_429", call.id)
-            return _json(status, said, after)
+            status, body = shapes.error(wire, "http_429", call.id)
+            return _json(status, body, after)
         await asyncio.sleep(self._latency_seconds(fault))
         return self._play(wire, asked, fault, tokens, call)
 
     def _refuse_key(self, wire: str, request: Request, id: str) -> Reply | None:
-        header = (
-            request.headers.get("authorization", "").removeprefix("Bearer ")
-            if wire == "openai"
-            else request.headers.get("x-api-key", "")
-        )
+        bearer = request.headers.get("authorization", "").removeprefix("Bearer ")
+        x_api_key = request.headers.get("x-api-key", "") if wire == "anthropic" else ""
+        if bearer and x_api_key:  # Anthropic takes either, never both
+            return _json(*shapes.error(wire, "http_401", id, "send x-api-key or Authorization, not both"))
+        header = bearer or x_api_key
         if not header or header.startswith(BAD_KEY):
             # The vendors repeat a part of a wrong key; so does this, to prove that ours never reaches a row.
-            said = (
+            message = (
                 f"Incorrect API key provided: {header}."
                 if wire == "openai"
                 else f"invalid x-api-key {header}"
             )
-            return _json(*shapes.error(wire, "http_401", id, said))
+            return _json(*shapes.error(wire, "http_401", id, message))
         return None
 
     def _fault(self, asked: Question) -> Fault:
@@ -183,17 +189,20 @@ class App:
     def _play(self, wire: str, asked: Question, fault: Fault, tokens: Tokens, call: Call) -> Reply:
         if fault.name in _ERRORS:
             headers = _retry_after(fault)
-            status, said = shapes.error(wire, fault.name, call.id)
-            return _json(status, said, headers)
+            status, body = shapes.error(wire, fault.name, call.id)
+            return _json(status, body, headers)
         if fault.name == "http_502_html":
             return Reply(502, b"<html><body><h1>502 Bad Gateway</h1></body></html>", content_type="text/html")
         call.billed = True
+        if asked.embedding is not None and fault.name == "ok":
+            call.tokens = tokens
+            return _json(200, embed(asked.model, asked.embedding, tokens.input))
         if fault.name == "non_json_200":
             call.billed = False
             return Reply(
                 200, b"<html>Welcome to the hotel's network. Please log in.</html>", content_type="text/html"
             )
-        text, tool, finish, refusal = _said(asked, fault)
+        text, tool, finish, refusal = said(asked, fault)
         if fault.name == "cached":
             tokens.cache_read, tokens.cache_write_5m = tokens.input // 2, tokens.input // 8
             tokens.cache_write_1h = tokens.input // 16 if wire == "anthropic" else 0
@@ -205,7 +214,8 @@ class App:
             + (12 if tool else 0)
         )
         call.tokens = tokens
-        body = _shape(wire, call, asked, text, tool, finish, refusal)
+        self._rates.settle(asked.model, asked.output_cap, tokens.output)
+        body = shape(wire, call, asked, text, tool, finish, refusal)
         if fault.name == "refusal" and wire == "anthropic":
             call.billed = False
         if fault.name == "reset":
@@ -216,22 +226,32 @@ class App:
     def _control(self, request: Request) -> Reply:
         match request.method, request.path.removeprefix("/_sim/"):
             case "GET", "ledger":
-                return _json(200, self.bill.totals())
+                return _json(
+                    200,
+                    {
+                        **self.bill.totals(),
+                        "refused_calls": self._rates.refused,
+                        "admitted": self._rates.admitted,
+                    },
+                )
             case "GET", "calls":
-                return _json(200, [asdict(call) for call in self.bill.calls])
+                return _json(
+                    200, [asdict(call) for call in self.bill.calls]
+                )  # the last ones, where there were many
             case "GET", "state":
                 return _json(200, {"in_flight": self._in_flight, "most_in_flight": self._most_in_flight})
             case "POST", "config":
                 return self._configure(orjson.loads(request.body))
             case "POST", "reset":
                 self.bill.reset()
+                self._rates.reset()
                 self._calls_of.clear()
                 self._most_in_flight = self._in_flight
                 return _json(200, {})
         return _json(404, {"error": "no such control"})
 
     def _configure(self, given: Mapping[str, Any]) -> Reply:
-        if unknown := given.keys() - {"latency_ms", "faults", "limits", "prices", "seed"}:
+        if unknown := given.keys() - {"latency_ms", "faults", "limits", "outage", "prices", "seed"}:
             return _json(400, {"error": f"unknown setting {min(unknown)}"})
         if "latency_ms" in given:
             self._latency = str(given["latency_ms"])
@@ -239,97 +259,13 @@ class App:
             self._chance.seed(given["seed"])
         if "faults" in given:
             self._fault_rates = given["faults"]
+        if "outage" in given:
+            self._outage = bool(given["outage"])
         if "limits" in given:
             self._rates.configure(given["limits"], time.time())
         if "prices" in given:
             self.bill.prices.update(given["prices"])
         return _json(200, {})
-
-
-def _said(asked: Question, fault: Fault) -> tuple[str | None, dict[str, Any] | None, str, str | None]:
-    """(text, tool call, finish: stop | cut | filter | refused, refusal) of one answer."""
-    good = (
-        sentence(asked.conversation)
-        if asked.schema is None
-        else orjson.dumps(instance(asked.schema)).decode()
-    )
-    match fault.name:
-        case "broken_json":
-            return (
-                good[: max(1, len(good) - 3)] if good.startswith("{") else '{"answer": "cut sho',
-                None,
-                "stop",
-                None,
-            )
-        case "fenced_json":
-            return f"```json\n{good}\n```", None, "stop", None
-        case "prose_json":
-            return f"Here is what you asked for:\n{good}\nAnything else?", None, "stop", None
-        case "wrong_schema":
-            return orjson.dumps(broken(asked.schema or {})).decode(), None, "stop", None
-        case "truncated":
-            return good[: len(good) // 2], None, "cut", None
-        case "refusal":
-            return None, None, "refused", "I can't help with that."
-        case "content_filter":
-            return None, None, "filter", None
-        case "empty":
-            return None, None, "stop", None
-        case "huge":
-            return (
-                orjson.dumps(["x" * 100] * int(fault.number("size", 5_000_000) / 103)).decode(),
-                None,
-                "stop",
-                None,
-            )
-        case "null_byte":
-            return '{"text": "a\\u0000b \\ud800 c"}', None, "stop", None
-        case "pathological":
-            return (
-                orjson.dumps({"text": "a" * int(fault.number("length", 5000)) + "!"}).decode(),
-                None,
-                "stop",
-                None,
-            )
-        case "text":
-            return fault.settings["text"], None, "stop", None
-    if asked.tool is not None:
-        name, schema = asked.tool
-        value = instance(schema)
-        return None, {"name": name, "input": value, "arguments": orjson.dumps(value).decode()}, "tool", None
-    return good, None, "stop", None
-
-
-_OPENAI_FINISH = {
-    "stop": "stop",
-    "cut": "length",
-    "filter": "content_filter",
-    "refused": "stop",
-    "tool": "tool_calls",
-}
-_ANTHROPIC_FINISH = {
-    "stop": "end_turn",
-    "cut": "max_tokens",
-    "filter": "refusal",
-    "refused": "refusal",
-    "tool": "tool_use",
-}
-
-
-def _shape(
-    wire: str,
-    call: Call,
-    asked: Question,
-    text: str | None,
-    tool: dict[str, Any] | None,
-    finish: str,
-    refusal: str | None,
-) -> dict[str, Any]:
-    if wire == "openai":
-        return shapes.openai_answer(
-            call.id, asked.model, text, tool, _OPENAI_FINISH[finish], call.tokens, refusal
-        )
-    return shapes.anthropic_answer(call.id, asked.model, text, tool, _ANTHROPIC_FINISH[finish], call.tokens)
 
 
 def _retry_after(fault: Fault) -> tuple[tuple[str, str], ...]:

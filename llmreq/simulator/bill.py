@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from decimal import Decimal
@@ -60,48 +60,61 @@ class Call:
     delivered: bool = True
 
 
+CALLS_KEPT = 200_000
+"""Single calls kept to be asked for; the sums are over all."""
+
+
 class Bill:
-    """All calls so far."""
+    """All calls so far: exact sums, and the last calls one by one."""
 
     def __init__(self, copy: TextIO | None = None) -> None:
         self.prices: dict[str, Mapping[str, str]] = dict(PRICES)
-        self.calls: list[Call] = []
         self._copy = copy
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget every call."""
+        self.calls: deque[Call] = deque(maxlen=CALLS_KEPT)
+        self._count = self._billed = 0
+        self._cost = self._delivered = Decimal(0)
+        self._by_status: Counter[str] = Counter()
+        self._by_model: Counter[str] = Counter()
+        self._tokens: Counter[str] = Counter()
 
     def book(self, call: Call) -> None:
         """Price a call and write it down. A model without a price costs 0 here."""
+        self._count += 1
+        self._by_status[str(call.status)] += 1
+        self._by_model[call.model] += 1
         if call.billed:
-            prices = self.prices.get(call.model, {})
-            cost = sum(
-                (Decimal(prices.get(bucket, "0")) * getattr(call.tokens, bucket) for bucket in BUCKETS),
-                Decimal(0),
-            )
-            call.cost_usd = format(cost / 1_000_000, "f")
+            cost = self._price(call)
+            call.cost_usd = format(cost, "f")
+            self._billed += 1
+            self._cost += cost
+            self._delivered += cost if call.delivered else 0
+            for bucket in (*BUCKETS, "reasoning"):
+                self._tokens[bucket] += getattr(call.tokens, bucket)
         self.calls.append(call)
         if self._copy is not None:
             self._copy.write(orjson.dumps(asdict(call)).decode() + "\n")
             self._copy.flush()
 
-    def reset(self) -> None:
-        self.calls.clear()
-
     def totals(self) -> dict[str, Any]:
         """The bill: all, what reached the client, and counts by status and model."""
         return {
-            "calls": len(self.calls),
-            "billed_calls": sum(call.billed for call in self.calls),
-            "cost_usd": str(_sum(self.calls)),
-            "delivered_cost_usd": str(_sum([call for call in self.calls if call.delivered])),
-            "by_status": {
-                str(status): n for status, n in Counter(call.status for call in self.calls).items()
-            },
-            "by_model": dict(Counter(call.model for call in self.calls)),
-            "tokens": {
-                bucket: sum(getattr(call.tokens, bucket) for call in self.calls if call.billed)
-                for bucket in (*BUCKETS, "reasoning")
-            },
+            "calls": self._count,
+            "billed_calls": self._billed,
+            "cost_usd": format(self._cost, "f"),
+            "delivered_cost_usd": format(self._delivered, "f"),
+            "by_status": dict(self._by_status),
+            "by_model": dict(self._by_model),
+            "tokens": {bucket: self._tokens[bucket] for bucket in (*BUCKETS, "reasoning")},
         }
 
-
-def _sum(calls: list[Call]) -> Decimal:
-    return sum((Decimal(call.cost_usd) for call in calls), Decimal(0))
+    def _price(self, call: Call) -> Decimal:
+        prices = self.prices.get(call.model, {})
+        per_million = sum(
+            (Decimal(prices.get(bucket, "0")) * getattr(call.tokens, bucket) for bucket in BUCKETS),
+            Decimal(0),
+        )
+        return per_million / 1_000_000

@@ -19,7 +19,8 @@ _MARKER = re.compile(r"\[\[sim:([^\]]+)\]\]")
 FAULTS = frozenset({
     "ok", "broken_json", "fenced_json", "prose_json", "wrong_schema", "truncated", "refusal", "content_filter", "empty",
     "http_400", "http_401", "http_403", "http_404", "http_429", "quota", "http_500", "http_502_html", "http_503", "http_529",
-    "context_overflow", "hang", "slow", "cut", "reset", "cached", "non_json_200", "huge", "null_byte", "pathological", "text",
+    "context_overflow", "hang", "slow", "cut", "reset", "cached", "non_json_200", "huge", "null_byte",
+    "lone_surrogate", "pathological", "text",
 })  # fmt: skip
 
 

@@ -8,6 +8,8 @@ from typing import Any
 
 import orjson
 
+from llmreq.simulator.embedding import Wanted
+
 _REASONING = ("o1", "o3", "o4", "gpt-5", "gpt-6")
 _STRICT_REFUSES = {
     "allOf",
@@ -36,6 +38,8 @@ class Question:
     schema: Any = None
     tool: tuple[str, Any] | None = None
     conversation: str = ""
+    output_cap: int = 0
+    embedding: Wanted | None = None
 
 
 def read_openai(body: Any) -> Question:
@@ -81,6 +85,21 @@ def read_openai(body: Any) -> Question:
     answered = any(message.get("role") == "tool" for message in messages)
     tool = tools[0] if tools and not answered and body.get("tool_choice") != "none" else None
     return _question(body, model, messages, schema, tool)
+
+
+def read_embedding(body: Any) -> Question:
+    """Embeddings: a text or a list of texts. Raises RefusedError."""
+    model, given = body.get("model"), body.get("input")
+    texts = [given] if isinstance(given, str) else given
+    if not isinstance(model, str) or not model:
+        raise RefusedError("you must provide a model parameter")
+    if not isinstance(texts, list) or not 1 <= len(texts) <= 2048:
+        raise RefusedError("'$.input' is invalid: give a text, or a list of 1 to 2048 texts")
+    if any(not isinstance(text, str) or not text for text in texts):
+        raise RefusedError("'$.input' is invalid: each must be a text that is not empty")
+    wanted = Wanted(tuple(texts), int(body.get("dimensions", 256)), body.get("encoding_format") == "base64")
+    size = sum(len(text.encode("utf-8", "replace")) for text in texts)
+    return Question(model, tuple(texts), size, conversation=texts[0], embedding=wanted)
 
 
 def read_anthropic(body: Any, version: str) -> Question:
@@ -154,7 +173,15 @@ def _question(
         schema=schema,
         tool=tool,
         conversation=texts[0] if texts else "",
+        output_cap=_cap(body),
     )
+
+
+def _cap(body: Mapping[str, Any]) -> int:
+    for name in ("max_completion_tokens", "max_tokens"):
+        if type(body.get(name)) is int:
+            return int(body[name])
+    return 0
 
 
 def _text(content: Any) -> str:
