@@ -29,6 +29,7 @@ COMMANDS = {
     "status": "llmreq.cli.status:status",
     "prices": "llmreq.cli.prices:prices",
     "routes": "llmreq.cli.routes:routes",
+    "limits": "llmreq.cli.limits:limits",
     "doctor": "llmreq.cli.doctor:doctor",
     "pg": "llmreq.cli.pg:pg",
     "simulate": "llmreq.cli.simulate:simulate",

@@ -1,0 +1,1 @@
+SELECT tenant_id, weight, paused FROM llm_tenants ORDER BY tenant_id
