@@ -72,7 +72,7 @@ class Anthropic:
         headers = {"content-type": "application/json", "anthropic-version": version}
         if provider.api_key:
             headers["x-api-key"] = provider.api_key
-        return HttpRequest(f"{provider.base_url}/v1/messages", headers, orjson.dumps(body))
+        return HttpRequest(f"{provider.base_url}/v1/messages", headers, common.encoded(body))
 
     @staticmethod
     def parse(provider: Provider, response: HttpResponse, now: float) -> Answer:

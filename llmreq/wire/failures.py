@@ -37,6 +37,8 @@ _TOO_LONG_TEXTS = (
     "context window",
     "exceeds the available context size",
 )
+# OpenAI answers 429 to a request that alone is more than a minute's tokens: it would be refused for ever.
+_NEVER_FITS_TEXT = "request too large"
 _SPEND_TEXTS = ("usage limit", "spend limit", "spending limit", "credit balance is too low")
 _FILTER_CODES = {"content_filter", "content_policy_violation"}
 
@@ -120,6 +122,8 @@ def _code(status: int, words: set[str], said: str) -> ErrorCode:
     if status in (400, 413, 422) and (
         words & _TOO_LONG_CODES or any(text in said for text in _TOO_LONG_TEXTS)
     ):
+        return ErrorCode.CONTEXT_OVERFLOW
+    if status == 429 and _NEVER_FITS_TEXT in said:
         return ErrorCode.CONTEXT_OVERFLOW
     if status == 400 and any(text in said for text in _SPEND_TEXTS):
         return ErrorCode.QUOTA_EXHAUSTED

@@ -5,6 +5,7 @@ Accepted besides our own: OpenAI's `tool_calls` and nested tools, Anthropic's `i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -36,37 +37,50 @@ def checked_messages(messages: Any) -> Sequence[Mapping[str, Any]]:
 
 
 def tool_calls(message: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """An assistant turn's tool calls as {"id","tool_name","params"}."""
-    calls = []
-    for call in message.get("tool_calls") or []:
-        if not isinstance(call, Mapping):
-            raise InvalidRequestError("tool_calls of an assistant message must be objects")
-        function = call.get("function")
-        if isinstance(function, Mapping):
-            params: Any = function.get("arguments")
-            params = orjson.loads(params) if isinstance(params, str) and params else params
-            calls.append({"id": call.get("id"), "tool_name": function.get("name"), "params": params or {}})
-        else:
-            calls.append(
-                {"id": call.get("id"), "tool_name": call.get("tool_name"), "params": call.get("params") or {}}
-            )
-    for call in calls:
-        if not isinstance(call["id"], str) or not isinstance(call["tool_name"], str):
-            raise InvalidRequestError('a tool call of an assistant message must hold "id" and "tool_name"')
-    return calls
+    """An assistant turn's tool calls as {"id","tool_name","params"}. Raises InvalidRequestError."""
+    given = message.get("tool_calls") or []
+    if not isinstance(given, list | tuple):
+        raise InvalidRequestError("tool_calls of an assistant message must be a list")
+    return [_tool_call(call) for call in given]
 
 
-def tools(given: Sequence[Mapping[str, Any]] | None) -> list[dict[str, Any]]:
-    """The tools as {"name","description","parameters"}, further keys kept."""
-    found = []
-    for tool in given or []:
-        inner = tool.get("function") if isinstance(tool.get("function"), Mapping) else tool
-        assert isinstance(inner, Mapping)
-        schema = inner.get("parameters", inner.get("input_schema", {"type": "object", "properties": {}}))
-        found.append(
-            {"name": inner["name"], "description": inner.get("description", ""), "parameters": schema}
-        )
-    return found
+def _tool_call(call: Any) -> dict[str, Any]:
+    if not isinstance(call, Mapping):
+        raise InvalidRequestError("tool_calls of an assistant message must be objects")
+    function = call.get("function")
+    if isinstance(function, Mapping):
+        name, params = function.get("name"), function.get("arguments")
+    else:
+        name, params = call.get("tool_name"), call.get("params")
+    if isinstance(params, str):
+        try:
+            params = orjson.loads(params or "{}")
+        except ValueError:
+            raise InvalidRequestError(f"the arguments of tool call {call.get('id')!r} are not JSON") from None
+    if not isinstance(call.get("id"), str) or not isinstance(name, str):
+        raise InvalidRequestError('a tool call of an assistant message must hold "id" and "tool_name"')
+    if params is not None and not isinstance(params, dict):
+        raise InvalidRequestError(f"the params of tool call {call['id']!r} must be an object")
+    return {"id": call["id"], "tool_name": name, "params": params or {}}
+
+
+def tools(given: Any) -> list[dict[str, Any]]:
+    """The tools as {"name","description","parameters"}. Raises InvalidRequestError."""
+    if given is not None and not isinstance(given, list | tuple):
+        raise InvalidRequestError("tools must be a list of tool definitions")
+    return [_tool(tool, index) for index, tool in enumerate(given or [])]
+
+
+def _tool(tool: Any, index: int) -> dict[str, Any]:
+    inner = tool.get("function", tool) if isinstance(tool, Mapping) else None
+    if not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str):
+        raise InvalidRequestError(f"tools[{index}] must be an object with a name")
+    schema = inner.get("parameters", inner.get("input_schema"))
+    return {
+        "name": inner["name"],
+        "description": inner.get("description") or "",
+        "parameters": {"type": "object", "properties": {}} if schema is None else schema,
+    }
 
 
 def tool_choice(given: Any) -> tuple[str, str | None]:
@@ -120,3 +134,11 @@ def schema_instruction(schema: Any) -> str:
         "Answer with one JSON value and nothing else: no explanation, no Markdown. It must be valid against this JSON Schema:\n"
         + orjson.dumps(schema).decode()
     )
+
+
+def encoded(body: Mapping[str, Any]) -> bytes:
+    """The body as JSON; a row may hold integers beyond 64 bits, which the fast encoder refuses."""
+    try:
+        return orjson.dumps(body)
+    except TypeError:
+        return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")

@@ -47,7 +47,7 @@ class OpenAI:
         headers = {"content-type": "application/json"}
         if provider.api_key:
             headers["authorization"] = f"Bearer {provider.api_key}"
-        return HttpRequest(f"{provider.base_url}/chat/completions", headers, orjson.dumps(body))
+        return HttpRequest(f"{provider.base_url}/chat/completions", headers, common.encoded(body))
 
     @staticmethod
     def parse(provider: Provider, response: HttpResponse, now: float) -> Answer:

@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 
 from llmreq.limits import MAX_RETRY_AFTER_SECONDS
 
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _GO_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s)")
 
@@ -40,7 +41,7 @@ def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
         return None
     if at.tzinfo is None:
         at = at.replace(tzinfo=UTC)
-    return _bounded(at.timestamp() - now)
+    return _bounded((at - _EPOCH).total_seconds() - now)
 
 
 def go_duration_seconds(text: str) -> float | None:
@@ -53,7 +54,9 @@ def go_duration_seconds(text: str) -> float | None:
 
 def rate_headers(headers: Mapping[str, str], now: float) -> dict[str, RateHeaders]:
     """What either vendor says of `requests`, `tokens`, `input-tokens`, `output-tokens`; absent ones are left out."""
-    found = {}
+    found: dict[str, RateHeaders] = {}
+    if not any("ratelimit" in name for name in headers):
+        return found
     for resource in ("requests", "tokens", "input-tokens", "output-tokens"):
         openai = _openai(headers, resource)
         anthropic = _anthropic(headers, resource, now)
@@ -83,7 +86,7 @@ def _anthropic(headers: Mapping[str, str], resource: str, now: float) -> RateHea
 def _until(stamp: str | None, now: float) -> float | None:
     try:
         return max(0.0, datetime.fromisoformat(stamp).timestamp() - now) if stamp else None
-    except ValueError:
+    except (ValueError, OverflowError, OSError):
         return None
 
 
