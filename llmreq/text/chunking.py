@@ -14,6 +14,7 @@ from llmreq.text.sentences import Span, paragraphs, sentences
 from llmreq.text.tokens import TokenEstimator
 
 _WORDS = re.compile(r"\S+\s*|\s+")
+_HEADING = re.compile(r"#{1,6} ")
 _JOINER = "\u200d"
 
 
@@ -70,13 +71,18 @@ def _pieces(text: str, room: int, estimator: TokenEstimator) -> list[tuple[Span,
 
 
 def _pack(text: str, pieces: list[tuple[Span, int]], room: int, estimator: TokenEstimator) -> list[Span]:
-    """Neighbours together while they fit. Tokens of a whole are not exactly the sum of its parts, so the join is counted."""
+    """Neighbours together while they fit; a heading begins a chunk once the one before is half full.
+
+    Tokens of a whole are not exactly the sum of its parts, so the join is counted.
+    """
     packed: list[Span] = []
     start, end, tokens = 0, 0, 0
     for (a, b), count in pieces:
         joined = tokens + count
         if end > start and (
-            joined > room or (joined > room * 0.9 and estimator.estimate(text[start:b]) > room)
+            joined > room
+            or (joined > room * 0.9 and estimator.estimate(text[start:b]) > room)
+            or (tokens > room / 2 and _HEADING.match(text, a))
         ):
             packed.append((start, end))
             start, tokens = a, 0

@@ -52,6 +52,9 @@ _END = re.compile(
     r"(?:[.!?…]+[\"'”’»)\]]*(?=\s|$))|(?:[。！？]+[”’」』）]*)|\n[ \t]*(?=\n)|\n(?=[-*•#>]|\d+[.)] )"
 )
 _BREAK = re.compile(r"\n[ \t]*\n+|(?<=\n)(?=#{1,6} )")
+_LONGEST_ABBREVIATION = (
+    12  # looked back so far: a text of nothing but abbreviations takes no longer than another
+)
 _LAST_WORD = re.compile(r"([\w.]+)\.$")
 
 
@@ -62,7 +65,10 @@ def sentences(text: str, start: int = 0, end: int | None = None) -> list[Span]:
     begin = start
     for match in _END.finditer(text, start, end):
         stop = match.end()
-        if stop <= begin or (match.group().startswith(".") and _is_abbreviation(text[begin:stop])):
+        if stop <= begin or (
+            match.group().startswith(".")
+            and _is_abbreviation(text[max(begin, stop - _LONGEST_ABBREVIATION) : stop])
+        ):
             continue
         while stop < end and text[stop].isspace():
             stop += 1
@@ -76,17 +82,14 @@ def sentences(text: str, start: int = 0, end: int | None = None) -> list[Span]:
 def paragraphs(text: str) -> list[Span]:
     """Spans of the paragraphs, each with the blank lines behind it; a fenced code block stays whole."""
     found: list[Span] = []
-    begin = 0
+    begin = looked = 0
     fenced = False
     for match in _BREAK.finditer(text):
-        if text.count("```", begin, match.start()) % 2:
-            fenced = not fenced
-        if fenced:
-            continue
-        if match.end() > begin:
+        fenced ^= text.count("```", looked, match.start()) % 2 == 1
+        looked = match.start()
+        if not fenced and match.end() > begin:
             found.append((begin, match.end()))
             begin = match.end()
-            fenced = False
     if begin < len(text):
         found.append((begin, len(text)))
     return found

