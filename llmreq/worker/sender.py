@@ -120,5 +120,8 @@ def _certificates() -> ssl.SSLContext:
 
 def _cause(error: BaseException) -> str:
     """An error's own words in one line; aiohttp's wrappers would name the address, these do not."""
-    text = getattr(error, "strerror", None) or str(error) or type(error).__name__
+    if isinstance(error, aiohttp.ClientResponseError):
+        text = error.message or type(error).__name__
+    else:
+        text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     return " ".join(str(text).split())[:200]

@@ -1,0 +1,327 @@
+"""One request, one response or one clear error; against servers that misbehave on the wire."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from llmreq.wire.outcome import HttpRequest, HttpResponse
+from llmreq.worker import sender as module
+from llmreq.worker.sender import SendError, open_sender
+
+KEY = "sk-never-shown"
+OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
+Serve = Callable[["Wire"], Awaitable[None]]
+
+
+class Wire:
+    """The server's end of one connection."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    async def request(self) -> bytes:
+        """Read one whole request; empty when the client left."""
+        try:
+            head = await self.reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return b""
+        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+        return head + await self.reader.readexactly(length)
+
+    async def say(self, data: bytes) -> None:
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def gone(self) -> None:
+        """Return when the client has closed."""
+        try:
+            while await self.reader.read(1024):
+                pass
+        except ConnectionError:
+            pass
+
+
+class Server:
+    """Serves each connection with `serve`; counts whole requests that reached it."""
+
+    def __init__(self, serve: Serve) -> None:
+        self._serve = serve
+        self.requests: list[bytes] = []
+        self.client_left = asyncio.Event()
+
+    async def __aenter__(self) -> Server:
+        self._server = await asyncio.start_server(self._handle, "127.0.0.1", 0)
+        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1/secret-path"
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        self._server.close()
+
+    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        wire = Wire(reader, writer)
+        real = wire.request
+
+        async def counted() -> bytes:
+            request = await real()
+            if request:
+                self.requests.append(request)
+            return request
+
+        wire.request = counted
+        try:
+            await self._serve(wire)
+        finally:
+            writer.close()
+
+
+async def answered(wire: Wire) -> None:
+    while await wire.request():
+        await wire.say(OK)
+
+
+async def cut_in_the_body(wire: Wire) -> None:
+    await wire.request()
+    await wire.say(b"HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\n{")
+
+
+async def cut_before_a_byte(wire: Wire) -> None:
+    await wire.request()
+
+
+async def not_http(wire: Wire) -> None:
+    await wire.request()
+    await wire.say(b"SSH-2.0-OpenSSH_9.2\r\n\r\n")
+
+
+async def silent(wire: Wire) -> None:
+    await wire.request()
+    await wire.gone()
+
+
+async def dripping(wire: Wire) -> None:
+    await wire.request()
+    await wire.say(b"HTTP/1.1 200 OK\r\ncontent-length: 1000000\r\n\r\n")
+    try:
+        while True:
+            await wire.say(b" ")
+            await asyncio.sleep(0.01)
+    except ConnectionError:
+        pass
+
+
+async def large(wire: Wire) -> None:
+    await wire.request()
+    await wire.say(b"HTTP/1.1 200 OK\r\ncontent-length: 5000\r\n\r\n" + b"x" * 5000)
+
+
+async def gzip_bomb(wire: Wire) -> None:
+    await wire.request()
+    body = gzip.compress(b"x" * 200_000)
+    await wire.say(
+        b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+    )
+
+
+def ask(url: str) -> HttpRequest:
+    return HttpRequest(
+        url, {"authorization": f"Bearer {KEY}", "content-type": "application/json"}, b'{"a":1}'
+    )
+
+
+async def outcome(serve: Serve, timeout_seconds: float = 5.0) -> tuple[HttpResponse | SendError, Server]:
+    async with Server(serve) as server:
+        sender = open_sender()
+        try:
+            return await sender.send(ask(server.url), timeout_seconds=timeout_seconds), server
+        except SendError as error:
+            return error, server
+        finally:
+            await sender.close()
+
+
+@pytest.mark.parametrize(
+    ("serve", "kind"),
+    [
+        (cut_in_the_body, "unknown"),
+        (cut_before_a_byte, "unknown"),
+        (not_http, "unknown"),
+        (silent, "timeout"),
+        (dripping, "timeout"),
+        (large, "too_large"),
+        (gzip_bomb, "too_large"),
+    ],
+)
+def test_what_goes_wrong_on_the_wire_has_its_kind_and_is_sent_once(
+    serve: Serve, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_ANSWER_BYTES", 4096)
+    error, server = asyncio.run(outcome(serve, timeout_seconds=0.3 if kind == "timeout" else 5.0))
+    assert isinstance(error, SendError)
+    assert error.kind == kind
+    assert len(server.requests) == 1
+    for text in (str(error), repr(error)):
+        assert KEY not in text
+        assert "secret-path" not in text
+        assert "\n" not in text
+
+
+def test_a_refused_connection_was_never_sent() -> None:
+    async def main() -> SendError:
+        async with Server(answered) as server:
+            url = server.url
+        sender = open_sender()
+        try:
+            with pytest.raises(SendError) as raised:
+                await sender.send(ask(url), timeout_seconds=5)
+            return raised.value
+        finally:
+            await sender.close()
+
+    assert asyncio.run(main()).kind == "not_sent"
+
+
+def test_a_name_that_does_not_exist_was_never_sent() -> None:
+    async def main() -> SendError:
+        sender = open_sender()
+        try:
+            with pytest.raises(SendError) as raised:
+                await sender.send(ask("http://no-such-host.invalid/v1"), timeout_seconds=5)
+            return raised.value
+        finally:
+            await sender.close()
+
+    error = asyncio.run(main())
+    assert (error.kind, "invalid" in error.message) == ("not_sent", False)
+
+
+def test_a_cancelled_or_timed_out_call_is_really_cut() -> None:
+    async def main() -> list[bool]:
+        left = [asyncio.Event(), asyncio.Event()]
+        arrived = asyncio.Event()
+        turn = iter(left)
+
+        async def watch(wire: Wire) -> None:
+            mine = next(turn)
+            await wire.request()
+            arrived.set()
+            await wire.gone()
+            mine.set()
+
+        async with Server(watch) as server:
+            sender = open_sender()
+            with pytest.raises(SendError):
+                await sender.send(ask(server.url), timeout_seconds=0.2)
+            arrived.clear()
+            call = asyncio.create_task(sender.send(ask(server.url), timeout_seconds=60))
+            await arrived.wait()
+            call.cancel()
+            async with asyncio.timeout(5):
+                for event in left:
+                    await event.wait()
+            await sender.close()
+            return [event.is_set() for event in left]
+
+    assert asyncio.run(main()) == [True, True]
+
+
+def test_a_kept_connection_that_the_server_closed_never_leads_to_a_second_sending() -> None:
+    async def main() -> tuple[int, list[str]]:
+        async def answer_once(wire: Wire) -> None:
+            if await wire.request():
+                await wire.say(OK)  # and close, without having said so
+
+        async with Server(answer_once) as server:
+            sender = open_sender()
+            ends = []
+            for _ in range(20):
+                try:
+                    ends.append(str((await sender.send(ask(server.url), timeout_seconds=5)).status))
+                except SendError as error:
+                    ends.append(error.kind)
+            await sender.close()
+            return len(server.requests), ends
+
+    requests, ends = asyncio.run(main())
+    assert set(ends) <= {"200", "unknown", "not_sent"}
+    assert requests <= 20
+    assert requests >= ends.count("200")
+
+
+def test_a_redirect_is_an_answer_and_carries_no_key_elsewhere() -> None:
+    async def main() -> tuple[Any, int]:
+        async with Server(answered) as elsewhere:
+
+            async def redirect(wire: Wire) -> None:
+                await wire.request()
+                await wire.say(
+                    f"HTTP/1.1 302 Found\r\nlocation: {elsewhere.url}\r\ncontent-length: 0\r\n\r\n".encode()
+                )
+
+            response, _ = await outcome(redirect)
+            return response, len(elsewhere.requests)
+
+    response, requests = asyncio.run(main())
+    assert (response.status, requests) == (302, 0)
+
+
+def test_a_compressed_answer_is_unpacked() -> None:
+    async def packed(wire: Wire) -> None:
+        await wire.request()
+        body = gzip.compress(b'{"a": 1}')
+        await wire.say(
+            b"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: %d\r\n\r\n" % len(body) + body
+        )
+
+    response, _ = asyncio.run(outcome(packed))
+    assert isinstance(response, HttpResponse)
+    assert response.body == b'{"a": 1}'
+
+
+def test_connections_are_kept_and_hundreds_of_calls_are_in_flight_at_once() -> None:
+    async def main() -> tuple[int, int, int]:
+        waiting = 0
+        connections = 0
+        full = asyncio.Event()
+
+        async def together(wire: Wire) -> None:
+            nonlocal waiting, connections
+            connections += 1
+            while await wire.request():
+                waiting += 1
+                if waiting >= 512:
+                    full.set()
+                await full.wait()
+                await wire.say(OK)
+
+        async with Server(together) as server:
+            sender = open_sender()
+            for _ in range(2):
+                answers = await asyncio.gather(
+                    *(sender.send(ask(server.url), timeout_seconds=30) for _ in range(512))
+                )
+                assert {answer.status for answer in answers} == {200}
+            await sender.close()
+            return waiting, connections, len(server.requests)
+
+    waiting, connections, requests = asyncio.run(main())
+    assert (waiting, connections, requests) == (1024, 512, 1024)
+
+
+def test_a_proxy_of_the_environment_is_used_and_its_exceptions_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> tuple[int, int]:
+        async with Server(answered) as proxy, Server(answered) as direct:
+            monkeypatch.setenv("http_proxy", proxy.url.rpartition("/v1")[0])
+            monkeypatch.setenv("no_proxy", "127.0.0.1")
+            sender = open_sender()
+            await sender.send(ask("http://provider.test/v1"), timeout_seconds=5)
+            await sender.send(ask(direct.url), timeout_seconds=5)
+            await sender.close()
+            assert proxy.requests[0].startswith(b"POST http://provider.test/v1 HTTP/1.1")
+            return len(proxy.requests), len(direct.requests)
+
+    assert asyncio.run(main()) == (1, 1)
