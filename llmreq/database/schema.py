@@ -330,6 +330,7 @@ llm_workers = sa.Table(
     _time("started_at", default=True),
     _time("heartbeat_at", default=True),
     _time("lease_until", required=True),
+    sa.Column("idle", sa.Boolean, nullable=False, server_default=sa.false()),
 )
 
 llmreq_meta = sa.Table(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from time import monotonic
+from typing import Any
 
 import psycopg
 import structlog
@@ -31,7 +33,9 @@ class Claimer:
     poll_seconds: float
     batch_size: int
     concurrency: int
+    tells_idle: Callable[[], bool] = lambda: False
     idle: bool = False
+    _told_idle: bool | None = None
     _hungry: bool = False
     _unread: list[engine.Taken] = field(default_factory=list)
     _unpriced: set[str] = field(default_factory=set)
@@ -46,6 +50,10 @@ class Claimer:
         await self._loop.stop()
         await self.link.close()
 
+    def ring(self) -> None:
+        """New work was heard of: look at once."""
+        self._loop.wake()
+
     def slot_freed(self) -> None:
         """A call ended. While the queue is known to hold more, the poll need not be waited for."""
         if self._hungry and self._free() >= min(self.batch_size, max(1, self.concurrency // 16)):
@@ -56,6 +64,7 @@ class Claimer:
         return self.concurrency - self.caller.in_flight - unsettled
 
     async def _turn(self) -> float:
+        began = monotonic()
         wanted = min(self.batch_size, self._free())
         if wanted <= 0:
             return self.poll_seconds
@@ -67,16 +76,27 @@ class Claimer:
                 for claim in await engine.read(connection, self._unread) if self._unread else ():
                     self.caller.start(claim)
                 self._unread.clear()
+                if self.tells_idle():
+                    await self._tell(connection, full=len(taken) == wanted, empty=not taken)
         except psycopg.Error as error:
             if error.sqlstate != engine.FENCED:
                 raise
             # The heart learns the same and comes back with a new identity; until then there is nothing to claim.
             self._unread.clear()
+            self._told_idle = None
             return self.poll_seconds
         self._warn_unpriced(taken)
         self._hungry = len(taken) == wanted
         self.idle = not taken
-        return 0.0 if self._hungry and self._free() > 0 else self.poll_seconds
+        if self._hungry and self._free() > 0:
+            return 0.0
+        return max(self.poll_seconds / 2, self.poll_seconds - (monotonic() - began))  # from poll to poll, whatever one takes
+
+    async def _tell(self, connection: psycopg.AsyncConnection[Any], *, full: bool, empty: bool) -> None:
+        """Idle from an empty poll to a full one: a trickle of requests does not write the worker's row for each."""
+        if (full or empty) and self._told_idle is not empty:
+            await engine.set_idle(connection, self.worker_id(), empty)
+            self._told_idle = empty
 
     def _warn_unpriced(self, taken: list[engine.Taken]) -> None:
         # Loud, but once a model: an unknown price is never booked as 0 (invariant 5).

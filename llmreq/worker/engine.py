@@ -118,6 +118,17 @@ async def housekeep(connection: psycopg.AsyncConnection[Any], name: str) -> int:
         return int(row[0]) if row else 0
 
 
+async def has_doorbell(connection: psycopg.AsyncConnection[Any]) -> bool:
+    """Whether inserts ring while a worker is idle."""
+    row = await (await connection.execute("SELECT llmreq_has_doorbell()")).fetchone()
+    return bool(row and row[0])
+
+
+async def set_idle(connection: psycopg.AsyncConnection[Any], worker_id: int, idle: bool) -> None:
+    """Say that this worker has nothing to do, or has."""
+    await connection.execute("SELECT llmreq_set_idle(%s, %s)", (worker_id, idle))
+
+
 async def left(connection: psycopg.AsyncConnection[Any]) -> Left:
     """What is still open in the whole queue."""
     async with connection.cursor(row_factory=class_row(Left)) as cursor:

@@ -2,6 +2,7 @@
 
 heart (thread) – registers and keeps the lease
 claimer → caller → settler – the way of every request
+doorbell – hears of new work between polls, where there is one
 keeper – chores for the whole fleet
 """
 
@@ -25,6 +26,7 @@ from llmreq.wire.provider import Provider
 from llmreq.worker import engine
 from llmreq.worker.caller import Caller
 from llmreq.worker.claimer import Claimer
+from llmreq.worker.doorbell import Doorbell
 from llmreq.worker.heart import Heart, Identity
 from llmreq.worker.keeper import Keeper
 from llmreq.worker.link import Link
@@ -104,6 +106,8 @@ class _Worker:
             settings.batch_size,
             settings.concurrency,
         )
+        self._doorbell = Doorbell(Link(url, "llmreq doorbell"), self._claimer.ring)
+        self._claimer.tells_idle = partial(getattr, self._doorbell, "present")
         self._keeper = Keeper(Link(url, "llmreq keeper"), settings.lease_seconds)
 
     async def run(self, *, drain: bool) -> Ending:
@@ -112,6 +116,7 @@ class _Worker:
         self._settler.start()
         await self._replay_spool()
         self._claimer.start()
+        self._doorbell.start()
         self._keeper.start()
         stuck = 0
         try:
@@ -126,6 +131,7 @@ class _Worker:
     async def _end(self) -> int:
         """Stop claiming, let calls end, hand the rest back uncharged, settle, and only then give up the lease."""
         self._heart.state = "draining"
+        await self._doorbell.stop()
         await self._claimer.stop()
         if self._caller.in_flight:
             log.info(

@@ -76,17 +76,21 @@ CREATE UNLOGGED TABLE llm_marks (
 ) WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 200);
 """
 
+# Whether the worker has nothing to do and would like to be told of new work: what the doorbell looks at.
+WORKERS = "ALTER TABLE llm_workers ADD COLUMN idle boolean NOT NULL DEFAULT false"
+
 OUTCOME = "ALTER TYPE llmreq_outcome ADD ATTRIBUTE rate json"
 
 
 def upgrade() -> None:
-    for statements in (REQUESTS, LANES, TENANTS, OUTCOME):
+    for statements in (REQUESTS, LANES, TENANTS, WORKERS, OUTCOME):
         op.execute(statements)
 
 
 def downgrade() -> None:
     op.execute("DROP TABLE llm_marks, llm_shares, llm_tenants")
     op.execute("ALTER TYPE llmreq_outcome DROP ATTRIBUTE rate CASCADE")
+    op.execute("ALTER TABLE llm_workers DROP COLUMN idle CASCADE")
     op.execute("DROP INDEX llm_requests_failed_idx")
     op.execute("ALTER TABLE llm_requests DROP COLUMN on_unavailable CASCADE")
     for column in (

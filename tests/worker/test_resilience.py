@@ -216,3 +216,12 @@ def test_a_worker_refuses_a_database_without_its_schema(fleet: Fleet, empty_data
     assert fleet.start(LLMREQ_DATABASE_URL=empty_database).wait(timeout=30) == 1
     assert "run llmreq migrate" in fleet.logs()
     assert "Traceback" not in fleet.logs()
+
+
+def test_the_doorbell_wakes_an_idle_worker_long_before_its_poll(table: Table, fleet: Fleet) -> None:
+    table.all("SELECT llmreq_set_doorbell(true)")
+    fleet.start(LLMREQ_POLL_MS="10000")
+    until("the worker says that it is idle", lambda: table.all("SELECT * FROM llm_workers WHERE idle"))
+    for _ in range(3):
+        row = table.insert(provider="openai", model="gpt-6-luna", content="hi")
+        until("its end", lambda row=row: table.request(row)["status"] == "completed", seconds=5)
