@@ -90,7 +90,9 @@ class Claimer:
         self.idle = not taken
         if self._hungry and self._free() > 0:
             return 0.0
-        return max(self.poll_seconds / 2, self.poll_seconds - (monotonic() - began))  # from poll to poll, whatever one takes
+        return max(
+            self.poll_seconds / 2, self.poll_seconds - (monotonic() - began)
+        )  # from poll to poll, whatever one takes
 
     async def _tell(self, connection: psycopg.AsyncConnection[Any], *, full: bool, empty: bool) -> None:
         """Idle from an empty poll to a full one: a trickle of requests does not write the worker's row for each."""

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,20 @@ def until(what: str, condition: Callable[[], object], seconds: float = PATIENCE_
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
         time.sleep(0.02)
+
+
+def check_bill(table: Table, simulator: Simulator) -> None:
+    """Every answered call is booked at the provider's own figure; answers that nobody booked belong to lost calls."""
+    calls = {f"req_{call['id']}": call for call in simulator.calls()}
+    booked = table.all("SELECT * FROM llm_attempts WHERE cost_basis = 'usage'")
+    for attempt in booked:
+        assert attempt["cost_usd"] == Decimal(calls.pop(attempt["provider_request_id"])["cost_usd"])
+    unbooked = [call for call in calls.values() if call["billed"]]
+    lost = table.all("SELECT * FROM llm_attempts WHERE cost_basis = 'upper_bound'")
+    assert len(unbooked) <= len(lost)
+    assert sum(Decimal(call["cost_usd"]) for call in unbooked) <= sum(
+        (each["cost_usd"] for each in lost), Decimal(0)
+    )
 
 
 def _without_ours(environment: Mapping[str, str]) -> dict[str, str]:

@@ -8,7 +8,6 @@ import signal
 import tempfile
 import time
 from collections.abc import Iterator
-from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ from llmreq.database.embedded import EmbeddedPostgres
 from llmreq.database.migrate import migrate
 from llmreq.database.pg_cluster import Cluster
 from llmreq.simulator.process import Simulator
-from tests.worker.fleet import Fleet, Table, until
+from tests.worker.fleet import Fleet, Table, check_bill, until
 
 BULK = """
 INSERT INTO llm_requests (provider, model, content, tenant_id)
@@ -37,20 +36,6 @@ def own_server() -> Iterator[EmbeddedPostgres]:
     yield server
     server.stop()
     shutil.rmtree(folder, ignore_errors=True)
-
-
-def check_bill(table: Table, simulator: Simulator) -> None:
-    """Every answered call is booked at the provider's own figure; answers that nobody booked belong to lost calls."""
-    calls = {f"req_{call['id']}": call for call in simulator.calls()}
-    booked = table.all("SELECT * FROM llm_attempts WHERE cost_basis = 'usage'")
-    for attempt in booked:
-        assert attempt["cost_usd"] == Decimal(calls.pop(attempt["provider_request_id"])["cost_usd"])
-    unbooked = [call for call in calls.values() if call["billed"]]
-    lost = table.all("SELECT * FROM llm_attempts WHERE cost_basis = 'upper_bound'")
-    assert len(unbooked) <= len(lost)
-    assert sum(Decimal(call["cost_usd"]) for call in unbooked) <= sum(
-        (each["cost_usd"] for each in lost), Decimal(0)
-    )
 
 
 def test_nothing_is_lost_when_a_worker_is_killed_and_postgres_restarts(

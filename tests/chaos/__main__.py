@@ -1,0 +1,85 @@
+"""`bin/chaos --seed N`: half a minute of bad weather, then the proof that nothing was lost."""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import click
+
+from tests.chaos.checks import OPEN, check, tally
+from tests.chaos.events import EVENTS
+from tests.chaos.scene import Scene, scene
+from tests.worker.fleet import until
+
+WORKERS = 4
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--seed", type=int, multiple=True, default=(1,), show_default=True, help="May be given several times."
+)
+@click.option("--seconds", default=30, show_default=True, help="How long the storm lasts.")
+@click.option("--quiet", is_flag=True, help="Only the result.")
+def chaos(seed: tuple[int, ...], seconds: int, quiet: bool) -> None:
+    """Kill, freeze, cut and crash everything that can be, by a seed, and check the books afterwards."""
+    failed = [number for number in seed if not _run(number, seconds, quiet)]
+    sys.exit(f"failed with seeds {failed}" if failed else 0)
+
+
+def _run(seed: int, seconds: int, quiet: bool) -> bool:
+    with scene(seed) as stage:
+        if not stage.bouncer_port:
+            click.echo("PgBouncer is not installed: this run goes without it")
+        try:
+            _storm(stage, seconds, quiet)
+            _calm(stage)
+            check(stage)
+        except AssertionError as problem:
+            click.echo(f"seed {seed}: FAILED: {problem}")
+            click.echo(stage.fleet.logs()[-6000:])
+            return False
+        click.echo(f"seed {seed}: holds")
+        for what, count in tally(stage).items():
+            click.echo(f"  {what:36} {count}")
+    return True
+
+
+def _storm(stage: Scene, seconds: int, quiet: bool) -> None:
+    for _ in range(WORKERS):
+        stage.start_worker()
+    stage.produce()
+    began = time.monotonic()
+    while time.monotonic() - began < seconds:
+        time.sleep(stage.chance.uniform(0.5, 2.5))
+        while len(stage.alive()) < WORKERS:
+            stage.start_worker()
+        what = stage.chance.choice(EVENTS)(stage)
+        stage.tally[f"event: {what}"] += 1
+        if not quiet:
+            click.echo(f"  {time.monotonic() - began:5.1f} s  {what}")
+    stage.stop_producing()
+
+
+def _calm(stage: Scene) -> None:
+    """Everything works again; all must come to an end, and what was spooled must be settled."""
+    stage.server.ensure_running()
+    time.sleep(7)  # frozen workers thaw, outages end: their timers run for so long at most
+    stage.simulator.configure(outage=False, faults={})
+    stage.table.all("UPDATE llm_lanes SET blocked_until = NULL, breaker_opened = 0, consecutive_failures = 0")
+    while len(stage.alive()) < 2:
+        stage.start_worker()
+    until("every request to end", lambda: stage.table.count(OPEN) == 0, seconds=180)
+    for worker in stage.alive():
+        worker.terminate()
+    for worker in stage.fleet.workers:
+        worker.wait(60)
+    # Reports that were spooled while Postgres was away belong to whoever starts there next.
+    stage.fleet.start("--drain", LLMREQ_DATABASE_URL=stage.url).wait(60)
+    until(
+        "nothing is left to rescue", lambda: not stage.table.all("SELECT 1 AS x FROM llm_workers"), seconds=30
+    )
+
+
+if __name__ == "__main__":
+    chaos(prog_name="bin/chaos")

@@ -1,0 +1,87 @@
+"""A TCP proxy before Postgres that can cut every connection, or go silent without closing any."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Coroutine
+from typing import Any
+
+
+class Proxy:
+    """Listens on loopback, on a thread of its own, and passes bytes to a Unix socket."""
+
+    def __init__(self, socket: str) -> None:
+        self._socket = socket
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="proxy", daemon=True)
+        self.port = 0
+
+    def __enter__(self) -> Proxy:
+        self._thread.start()
+        self._ready.wait()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def cut(self) -> int:
+        """Close every connection; how many there were."""
+        return int(self._do(self._cut()))
+
+    def silence(self, silent: bool) -> None:
+        """Pass nothing on, as a network that lost its way; or go on."""
+        self._do(self._set(silent))
+
+    def _do(self, work: Coroutine[Any, Any, Any]) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
+
+    def _run(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        server = self._loop.run_until_complete(asyncio.start_server(self._connected, "127.0.0.1", 0))
+        self.port = server.sockets[0].getsockname()[1]
+        self._ready.set()
+        self._loop.run_forever()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            back, forth = await asyncio.open_unix_connection(self._socket)
+        except OSError:
+            writer.close()
+            return
+        self._writers |= {writer, forth}
+        for source, target in ((reader, forth), (back, writer)):
+            task = asyncio.create_task(self._pass_on(source, target, writer, forth))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _pass_on(
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *both: asyncio.StreamWriter
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := await source.read(65536):
+                await self._flowing.wait()
+                target.write(data)
+                await target.drain()
+        for writer in both:
+            writer.close()
+            self._writers.discard(writer)
+
+    async def _cut(self) -> int:
+        writers = list(self._writers)
+        for writer in writers:
+            writer.transport.abort()
+        return len(writers) // 2
+
+    async def _set(self, silent: bool) -> None:
+        if silent:
+            self._flowing.clear()
+        else:
+            self._flowing.set()
