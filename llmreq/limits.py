@@ -40,6 +40,9 @@ COMPILED_SCHEMAS_KEPT = 1024
 CONNECT_TIMEOUT_SECONDS = 5.0
 """TCP and TLS must stand by then; the vendors' own clients use the same."""
 
+IDLE_CONNECTION_SECONDS = 60.0
+"""Kept connections are closed after this: shorter than what providers' load balancers allow."""
+
 MAX_RETRY_AFTER_SECONDS = 3600.0
 """A provider that asks for more is asked again after an hour."""
 

@@ -5,9 +5,14 @@ The row's own schema is always checked locally afterwards, so a dialect may say 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
+
+import orjson
+
+from llmreq.limits import COMPILED_SCHEMAS_KEPT
 
 _OPENAI_REFUSES = {
     "allOf", "oneOf", "not", "dependentRequired", "dependentSchemas", "if", "then", "else", "patternProperties", "default",
@@ -44,6 +49,28 @@ class Compiled:
 
 
 def for_openai(schema: Any) -> Compiled:
+    """See `_openai`; a schema that many rows share is looked at once."""
+    return _cached(_openai, schema)
+
+
+def for_anthropic(schema: Any) -> Compiled:
+    """See `_anthropic`; a schema that many rows share is looked at once."""
+    return _cached(_anthropic, schema)
+
+
+def _cached(compiler: Callable[[Any], Compiled], schema: Any) -> Compiled:
+    try:
+        return _from_text(compiler, orjson.dumps(schema))
+    except TypeError:  # an integer beyond 64 bits
+        return compiler(schema)
+
+
+@lru_cache(maxsize=COMPILED_SCHEMAS_KEPT)
+def _from_text(compiler: Callable[[Any], Compiled], text: bytes) -> Compiled:
+    return compiler(orjson.loads(text))
+
+
+def _openai(schema: Any) -> Compiled:
     """Strict when the schema is in OpenAI's subset as it stands; else the schema unchanged and not strict.
 
     Nothing is made required or nullable to fit: that would have the model answer another question. A root that is not
@@ -55,7 +82,7 @@ def for_openai(schema: Any) -> Compiled:
     return Compiled(schema, strict=_fits_openai(schema, 0, counted) and counted[0] <= _OPENAI_PROPERTIES)
 
 
-def for_anthropic(schema: Any) -> Compiled:
+def _anthropic(schema: Any) -> Compiled:
     """The schema without what Anthropic does not take; what was left out is told in the description.
 
     Objects that allow further properties, recursion and roots that are no objects cannot be said: those go into the prompt.

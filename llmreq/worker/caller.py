@@ -22,7 +22,8 @@ from llmreq.worker.engine import Claim
 from llmreq.worker.local import LOCAL_RULES, run_local
 from llmreq.worker.loop import describe
 from llmreq.worker.report import Report, answer_facts, failure_facts, report
-from llmreq.worker.sender import Sender, SendError
+from llmreq.worker.send_error import SendError
+from llmreq.worker.sender import Sender
 from llmreq.worker.verdict import Expectation
 
 log = structlog.get_logger()

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import ssl
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llmreq.wire.outcome import HttpRequest, HttpResponse
-from llmreq.worker import sender as module
-from llmreq.worker.sender import SendError, open_sender
+from llmreq.worker import direct, proxied
+from llmreq.worker.proxied import ProxiedSender
+from llmreq.worker.send_error import SendError
+from llmreq.worker.sender import Sender, open_sender
 
 KEY = "sk-never-shown"
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
@@ -127,15 +131,32 @@ async def gzip_bomb(wire: Wire) -> None:
     )
 
 
+class Roundabout(Sender):
+    """Everything by the way that proxies take, without one."""
+
+    async def send(self, request: HttpRequest, *, timeout_seconds: float) -> HttpResponse:
+        self._proxied = self._proxied or ProxiedSender(self._certificates)
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                return await self._proxied.send(request, None)
+        except TimeoutError:
+            raise SendError("timeout", "late") from None
+
+
+WAYS: list[Callable[[], Sender]] = [open_sender, Roundabout]
+
+
 def ask(url: str) -> HttpRequest:
     return HttpRequest(
         url, {"authorization": f"Bearer {KEY}", "content-type": "application/json"}, b'{"a":1}'
     )
 
 
-async def outcome(serve: Serve, timeout_seconds: float = 5.0) -> tuple[HttpResponse | SendError, Server]:
+async def outcome(
+    serve: Serve, timeout_seconds: float = 5.0, way: Callable[[], Sender] = open_sender
+) -> tuple[HttpResponse | SendError, Server]:
     async with Server(serve) as server:
-        sender = open_sender()
+        sender = way()
         try:
             return await sender.send(ask(server.url), timeout_seconds=timeout_seconds), server
         except SendError as error:
@@ -156,11 +177,13 @@ async def outcome(serve: Serve, timeout_seconds: float = 5.0) -> tuple[HttpRespo
         (gzip_bomb, "too_large"),
     ],
 )
+@pytest.mark.parametrize("way", WAYS, ids=["direct", "proxied"])
 def test_what_goes_wrong_on_the_wire_has_its_kind_and_is_sent_once(
-    serve: Serve, kind: str, monkeypatch: pytest.MonkeyPatch
+    way: Callable[[], Sender], serve: Serve, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "MAX_ANSWER_BYTES", 4096)
-    error, server = asyncio.run(outcome(serve, timeout_seconds=0.3 if kind == "timeout" else 5.0))
+    for module in (direct, proxied):
+        monkeypatch.setattr(module, "MAX_ANSWER_BYTES", 4096)
+    error, server = asyncio.run(outcome(serve, 0.3 if kind == "timeout" else 5.0, way))
     assert isinstance(error, SendError)
     assert error.kind == kind
     assert len(server.requests) == 1
@@ -325,3 +348,87 @@ def test_a_proxy_of_the_environment_is_used_and_its_exceptions_too(monkeypatch: 
             return len(proxy.requests), len(direct.requests)
 
     assert asyncio.run(main()) == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b'HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\n{"a"\r\n3\r\n: 1\r\n1\r\n}\r\n0\r\n\r\n',
+        b'HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\ncontent-length: 8\r\n\r\n{"a": 1}',
+        b'HTTP/1.1 200 OK\r\nconnection: close\r\n\r\n{"a": 1}',
+        b'HTTP/1.0 200 OK\r\ncontent-length: 8\r\n\r\n{"a": 1}',
+    ],
+    ids=["chunked", "continue", "until the end", "1.0"],
+)
+def test_every_form_of_a_whole_answer_is_read(answer: bytes) -> None:
+    async def said(wire: Wire) -> None:
+        await wire.request()
+        for start in range(0, len(answer), 7):  # in pieces, as networks bring it
+            await wire.say(answer[start : start + 7])
+
+    response, _ = asyncio.run(outcome(said))
+    assert isinstance(response, HttpResponse)
+    assert (response.status, response.body) == (200, b'{"a": 1}')
+
+
+@pytest.mark.parametrize(
+    ("url", "headers"),
+    [
+        ("ftp://provider.test/v1", {}),
+        ("http:///v1", {}),
+        ("http://provider.test:99999/v1", {}),
+        ("http://127.0.0.1:1/v1", {"authorization": "Bearer x\r\nevil: yes"}),
+        ("http://127.0.0.1:1/v1", {"authorization": "Bearer \u4f60"}),
+    ],
+)
+def test_what_cannot_be_said_in_http_is_not_sent(url: str, headers: dict[str, str]) -> None:
+    async def main() -> SendError:
+        sender = open_sender()
+        with pytest.raises(SendError) as raised:
+            await sender.send(HttpRequest(url, headers, b"{}"), timeout_seconds=5)
+        await sender.close()
+        return raised.value
+
+    error = asyncio.run(main())
+    assert error.kind == "not_sent"
+    assert "evil" not in error.message
+
+
+TLS = Path(__file__).parent / "tls"
+
+
+@pytest.mark.parametrize(
+    ("trusted", "host", "expected"),
+    [(True, "127.0.0.1", "200"), (False, "127.0.0.1", "not_sent"), (True, "localhost", "not_sent")],
+    ids=["trusted", "not trusted", "another name"],
+)
+def test_only_a_certificate_that_is_trusted_and_names_the_host_gets_the_key(
+    trusted: bool, host: str, expected: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> tuple[str, int]:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(TLS / "certificate.pem", TLS / "key.pem")
+        requests = 0
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal requests
+            requests += bool(await Wire(reader, writer).request())
+            writer.write(OK)
+            await writer.drain()
+            writer.close()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=context)
+        sender = open_sender()
+        try:
+            url = f"https://{host}:{server.sockets[0].getsockname()[1]}/v1"
+            response = await sender.send(ask(url), timeout_seconds=5)
+            return str(response.status), requests
+        except SendError as error:
+            return error.kind, requests
+        finally:
+            await sender.close()
+            server.close()
+
+    if trusted:
+        monkeypatch.setenv("SSL_CERT_FILE", str(TLS / "certificate.pem"))
+    assert asyncio.run(main()) == (expected, 1 if expected == "200" else 0)
