@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
+import orjson
 import psycopg
 import sqlalchemy as sa
 from psycopg import AsyncConnection, Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.types.json import set_json_loads
 
 from llmreq.database.embedded import ensure_running
 from llmreq.errors import DatabaseUnavailableError
@@ -26,6 +29,9 @@ _DEFAULTS: dict[str, Any] = {
 }
 """For what the URL does not say itself. No `options`: PgBouncer refuses them (invariant 10)."""
 
+
+_ANY_DIGIT = bytes.maketrans(b"123456789", b"000000000")
+_MANY_DIGITS = b"0" * 19
 
 _ONE_USER = re.compile(r"postgresql://([^@/]*@)?[^@/?]*(/[^@?]*)?(\?.*)?", re.DOTALL)
 """An @ stands only after the user, or in the query."""
@@ -63,9 +69,17 @@ async def connect_async(url: str, *, application_name: str = "llmreq") -> AsyncC
     """Like `connect`, for asyncio."""
     conninfo = _conninfo(url, application_name)
     try:
-        return await psycopg.AsyncConnection.connect(conninfo, autocommit=True, prepare_threshold=None)
+        connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True, prepare_threshold=None)
     except psycopg.OperationalError as error:
         raise _unreachable(url, error) from None
+    set_json_loads(loads_exactly, connection)
+    return connection
+
+
+def loads_exactly(data: str | bytes) -> Any:
+    """JSON as Postgres sent it; the fast parser would make floats of integers beyond 64 bits."""
+    raw = data.encode() if isinstance(data, str) else bytes(data)
+    return json.loads(raw) if _MANY_DIGITS in raw.translate(_ANY_DIGIT) else orjson.loads(raw)
 
 
 def sqlalchemy_url(url: str) -> str:

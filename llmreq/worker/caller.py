@@ -47,7 +47,7 @@ class Caller:
 
     def start(self, claim: Claim) -> None:
         """Begin a call; returns at once."""
-        task = asyncio.create_task(self._call(claim), name=f"call {claim.id}")
+        task = asyncio.create_task(self._call(claim))
         self._tasks[claim.id] = task
         # A callback, not a finally: a task that is cancelled before its first step never enters its own body.
         task.add_done_callback(partial(self._ended, claim))

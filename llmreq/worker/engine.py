@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
 import psycopg
-from psycopg.rows import class_row, tuple_row
+from psycopg.rows import args_row, tuple_row
 
 from llmreq.database.statements import statement
 
@@ -18,8 +17,7 @@ FENCED = "LQ001"
 """SQLSTATE of a claim by a worker whose lease has ended."""
 
 
-@dataclass(frozen=True, slots=True)
-class Taken:
+class Taken(NamedTuple):
     """One row of what `llmreq_claim` returns. `(id, claim_seq, claimed_at)` names the claim for ever."""
 
     id: UUID
@@ -32,8 +30,7 @@ class Taken:
     priced: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """One claimed request with its payload, ready to be called."""
 
     id: UUID
@@ -57,8 +54,7 @@ class Claim:
     last_errors: Any
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """One row of what `llmreq_finish` returns. `status` is None when the request is gone."""
 
     id: UUID
@@ -67,8 +63,7 @@ class Settled:
     status: str | None
 
 
-@dataclass(frozen=True, slots=True)
-class Left:
+class Left(NamedTuple):
     """What a draining worker still sees: `llmreq_left`."""
 
     running: int
@@ -79,14 +74,14 @@ class Left:
 
 async def claim(connection: psycopg.AsyncConnection[Any], worker_id: int, limit: int) -> list[Taken]:
     """Claim up to `limit` due requests. Raises psycopg.Error with sqlstate `FENCED` when the lease has ended."""
-    async with connection.cursor(row_factory=class_row(Taken)) as cursor:
+    async with connection.cursor(row_factory=args_row(Taken)) as cursor:
         await cursor.execute(_CLAIM, (worker_id, limit))
         return await cursor.fetchall()
 
 
 async def read(connection: psycopg.AsyncConnection[Any], taken: Sequence[Taken]) -> list[Claim]:
     """The payload of claimed requests: what they ask now that nobody can edit them. A claim that fell to rescue is left out."""
-    async with connection.cursor(row_factory=class_row(Claim)) as cursor:
+    async with connection.cursor(row_factory=args_row(Claim)) as cursor:
         await cursor.execute(
             _READ,
             {
@@ -102,7 +97,7 @@ async def finish(
     connection: psycopg.AsyncConnection[Any], worker_id: int, outcomes: Sequence[bytes]
 ) -> list[Settled]:
     """Settle outcomes, each one JSON object as `llmreq_finish` takes them."""
-    async with connection.cursor(row_factory=class_row(Settled)) as cursor:
+    async with connection.cursor(row_factory=args_row(Settled)) as cursor:
         await cursor.execute(
             "SELECT id, claim_seq, accepted, status FROM llmreq_finish(%s, %s::json)",
             (worker_id, (b"[" + b",".join(outcomes) + b"]").decode()),
@@ -131,7 +126,7 @@ async def set_idle(connection: psycopg.AsyncConnection[Any], worker_id: int, idl
 
 async def left(connection: psycopg.AsyncConnection[Any]) -> Left:
     """What is still open in the whole queue."""
-    async with connection.cursor(row_factory=class_row(Left)) as cursor:
+    async with connection.cursor(row_factory=args_row(Left)) as cursor:
         await cursor.execute("SELECT running, movable, later, stuck FROM llmreq_left()")
         row = await cursor.fetchone()
         assert row is not None  # an aggregate always has a row
@@ -174,7 +169,7 @@ def retire(connection: psycopg.Connection[Any], worker_id: int) -> bool:
     return bool(row and row[0])
 
 
-_CLAIM = f"SELECT {', '.join(field.name for field in fields(Taken))} FROM llmreq_claim(%s, %s)"  # noqa: S608
+_CLAIM = f"SELECT {', '.join(Taken._fields)} FROM llmreq_claim(%s, %s)"  # noqa: S608
 _READ = statement("read_claims")
 _HOUSEKEEPING = {
     "rescue": "SELECT llmreq_rescue()",
