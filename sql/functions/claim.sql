@@ -88,6 +88,9 @@ DECLARE
   p llm_lanes;  -- the limits of all the provider's lanes, if it has any
   v_room integer;
   v_limited boolean;
+  v_tenants text[];
+  v_priorities smallint[];
+  v_lows timestamptz[];
 BEGIN
   l := llmreq_filled(l, p_now);
   SELECT x.* INTO p FROM llm_lanes x WHERE x.lane = llmreq_provider_lane(l.lane) FOR NO KEY UPDATE SKIP LOCKED;
@@ -102,10 +105,17 @@ BEGIN
   END IF;
   v_limited := coalesce(l.token_level, l.input_level, l.output_level, p.token_level, p.input_level, p.output_level) IS NOT NULL;
 
+  -- On its own, because it may write down where it looked.
+  SELECT array_agg(k.tenant_id), array_agg(k.priority), array_agg(k.low) INTO v_tenants, v_priorities, v_lows
+  FROM llmreq_pending_keys(l.lane, l.tenant_cursor, least(greatest(v_room, 20), 200), p_now) k;
+  IF v_tenants IS NULL THEN
+    RETURN;
+  END IF;
+
   RETURN QUERY
   WITH picked AS MATERIALIZED (
     SELECT k.* FROM llmreq_pick(
-      l, v_room, coalesce(least(l.token_level, p.token_level), 'Infinity'), coalesce(least(l.input_level, p.input_level), 'Infinity'),
+      l, v_tenants, v_priorities, v_lows, v_room, coalesce(least(l.token_level, p.token_level), 'Infinity'), coalesce(least(l.input_level, p.input_level), 'Infinity'),
       coalesce(least(l.output_level, p.output_level), 'Infinity'), p_now) k
   ), locked AS MATERIALIZED (
     SELECT r.id, k.tenant_id, k.priority, k.scheduled_at, k.input_tokens, k.output_tokens, k.start_at, k.end_at, k.crowded
@@ -149,14 +159,14 @@ BEGIN
     SELECT l.lane, t.tenant_id, max(t.end_at) FROM taken t WHERE t.crowded GROUP BY t.tenant_id
     ON CONFLICT ON CONSTRAINT llm_shares_pkey DO UPDATE SET virtual_time = EXCLUDED.virtual_time
   ), marks AS (
-    -- A second's grace for what was scheduled earlier and committed late.
+    -- A second's grace for what was scheduled earlier and committed late. A mark goes back to rows that were found behind it.
     INSERT INTO llm_marks AS m (lane, tenant_id, priority, low, walked_at, moved_at)
     SELECT l.lane, t.tenant_id, t.priority, least(max(t.scheduled_at), p_now - interval '1 s'), p_now, p_now
-    FROM taken t GROUP BY t.tenant_id, t.priority HAVING count(*) >= 10
-    ON CONFLICT ON CONSTRAINT llm_marks_pkey DO UPDATE
-    SET low = EXCLUDED.low, moved_at = p_now,
-        walked_at = CASE WHEN m.walked_at > p_now - interval '2 s' THEN m.walked_at ELSE p_now END
-    WHERE m.moved_at < p_now - interval '100 ms' OR m.walked_at <= p_now - interval '2 s'
+    FROM taken t GROUP BY t.tenant_id, t.priority
+    HAVING count(*) >= 10 OR max(t.scheduled_at) < (
+      SELECT m.low FROM llm_marks m WHERE m.lane = l.lane AND m.tenant_id = t.tenant_id AND m.priority = t.priority)
+    ON CONFLICT ON CONSTRAINT llm_marks_pkey DO UPDATE SET low = EXCLUDED.low, moved_at = p_now
+    WHERE m.moved_at < p_now - interval '25 ms' OR EXCLUDED.low < m.low
   )
   SELECT t.id, t.claim_seq, p_now, l.lane, t.tenant_id, (t.attempts + 1)::smallint, coalesce(t.output_cap, 4096),
          t.hold_usd IS NOT NULL
@@ -220,7 +230,7 @@ LANGUAGE plpgsql STABLE ROWS 10
 AS $$
 #variable_conflict use_column
 DECLARE
-  v_marked text[] := ARRAY(SELECT DISTINCT m.lane FROM llm_marks m WHERE m.walked_at > llmreq_now() - interval '2 s' ORDER BY 1);
+  v_marked text[] := ARRAY(SELECT DISTINCT m.lane FROM llm_marks m ORDER BY 1);
   v_last text := '';
   v_mark text;
 BEGIN

@@ -1,5 +1,5 @@
--- llmreq_pick(lane row, room, tokens, input_tokens, output_tokens, now) → rows to claim, in order
--- Up to `room` due rows of a lane, shared out over its tenants; it locks nothing.
+-- llmreq_pick(lane row, tenants, priorities, lows, room, tokens, input_tokens, output_tokens, now) → rows to claim, in order
+-- Up to `room` due rows of a lane out of these keys (llmreq_pending_keys), shared out over their tenants; it locks nothing.
 --   Between tenants: start-time fair queueing. Each row costs its estimated tokens by its tenant's weight, and the tenant that
 --   was served least comes next; one that was idle begins where the others are, so a share nobody uses goes to the others.
 --   Within a tenant: by priority, then age; every tenth row is the oldest of any priority, so that the last is not starved.
@@ -7,7 +7,8 @@
 --   itself not starved, and the debt is paid before the next row starts.
 -- `crowded`: a tenant had to stand back, so the shares must be remembered.
 CREATE OR REPLACE FUNCTION llmreq_pick(
-  l llm_lanes, p_room integer, p_tokens double precision, p_input double precision, p_output double precision, p_now timestamptz
+  l llm_lanes, p_tenants text[], p_priorities smallint[], p_lows timestamptz[], p_room integer, p_tokens double precision,
+  p_input double precision, p_output double precision, p_now timestamptz
 ) RETURNS TABLE (
   id uuid, tenant_id text, priority smallint, scheduled_at timestamptz, input_tokens integer, output_tokens integer,
   start_at double precision, end_at double precision, crowded boolean
@@ -16,21 +17,14 @@ LANGUAGE plpgsql ROWS 50
 AS $$
 #variable_conflict use_column
 DECLARE
-  v_tenants text[];
-  v_priorities smallint[];
-  v_lows timestamptz[];
+  v_count integer;
   v_each integer;
   -- What a call takes for its answer: its output cap where the provider counts that, else what this lane's answers are long.
   v_mean double precision := CASE WHEN NOT llmreq_counts_output_cap(l) THEN l.mean_output_tokens END;
 BEGIN
-  SELECT array_agg(k.tenant_id), array_agg(k.priority), array_agg(k.low) INTO v_tenants, v_priorities, v_lows
-  FROM llmreq_pending_keys(l.lane, l.tenant_cursor, least(greatest(p_room, 20), 200), p_now) k;
-
-  IF v_tenants IS NULL THEN
-    RETURN;
-  ELSIF cardinality(v_tenants) = 1 THEN
+  IF cardinality(p_tenants) = 1 THEN
     RETURN QUERY
-    SELECT c.id, v_tenants[1], v_priorities[1], c.scheduled_at, c.input_tokens, c.output_tokens, 0::float8, 0::float8, false
+    SELECT c.id, p_tenants[1], p_priorities[1], c.scheduled_at, c.input_tokens, c.output_tokens, 0::float8, 0::float8, false
     FROM (
       SELECT r.*, sum(r.input_tokens) OVER w AS input_sum, sum(r.output_tokens) OVER w AS output_sum
       FROM (
@@ -38,8 +32,8 @@ BEGIN
                least(greatest(1, coalesce(r.estimated_tokens, 0) - coalesce(r.output_cap, 4096)), 1000000000)::integer AS input_tokens,
                least(coalesce(r.output_cap, 4096), v_mean)::integer AS output_tokens
         FROM llm_requests r
-        WHERE r.status = 'pending' AND r.lane = l.lane AND r.tenant_id = v_tenants[1] AND r.priority = v_priorities[1]
-          AND r.scheduled_at >= v_lows[1] AND r.scheduled_at <= p_now AND (r.expires_at IS NULL OR r.expires_at > p_now)
+        WHERE r.status = 'pending' AND r.lane = l.lane AND r.tenant_id = p_tenants[1] AND r.priority = p_priorities[1]
+          AND r.scheduled_at >= p_lows[1] AND r.scheduled_at <= p_now AND (r.expires_at IS NULL OR r.expires_at > p_now)
         ORDER BY r.scheduled_at, r.id
         LIMIT p_room
       ) r
@@ -50,13 +44,14 @@ BEGIN
     RETURN;
   END IF;
 
-  -- Twice an equal share each; all the room, where some tenants have less than theirs.
-  v_each := greatest(1, ceil(2.0 * p_room / (SELECT count(DISTINCT x) FROM unnest(v_tenants) x)));
+  -- Twice an equal share each, of so many tenants one row; all the room, where some have less than theirs.
+  v_count := (SELECT count(DISTINCT x) FROM unnest(p_tenants) x);
+  v_each := CASE WHEN v_count >= p_room THEN 1 ELSE ceil(2.0 * p_room / v_count) END;
   LOOP
     RETURN QUERY
     WITH candidate AS MATERIALIZED (
       SELECT k.tenant_id, k.priority, k.n AS turn, r.*
-      FROM unnest(v_tenants, v_priorities, v_lows) WITH ORDINALITY AS k (tenant_id, priority, low, n)
+      FROM unnest(p_tenants, p_priorities, p_lows) WITH ORDINALITY AS k (tenant_id, priority, low, n)
       CROSS JOIN LATERAL (
         SELECT r.id, r.scheduled_at,
                least(greatest(1, coalesce(r.estimated_tokens, 0) - coalesce(r.output_cap, 4096)), 1000000000)::integer AS input_tokens,
@@ -110,7 +105,8 @@ $$;
 -- A loose index scan over the lane, one probe a key, from the tenant behind `after` and then around, so that none waits for
 -- ever. `low` is the scheduled_at before which that key is known to hold nothing.
 -- Dead index entries pile up while an old snapshot is open. So where a claim took many rows a mark remembers how far it came,
--- and the walk goes around the marked stretches. A mark lives two seconds: what appears behind one waits no longer.
+-- and the walk goes around the marked stretches. Every two seconds one claim looks behind a mark, too: what appears there waits
+-- no longer.
 CREATE OR REPLACE FUNCTION llmreq_pending_keys(p_lane text, p_after text, p_tenants integer, p_now timestamptz)
 RETURNS TABLE (tenant_id text, priority smallint, low timestamptz)
 LANGUAGE plpgsql ROWS 20
@@ -118,7 +114,7 @@ AS $$
 #variable_conflict use_column
 DECLARE
   v_paused text[] := ARRAY(SELECT t.tenant_id FROM llm_tenants t WHERE t.paused);
-  v_marked boolean := EXISTS (SELECT FROM llm_marks m WHERE m.lane = p_lane AND m.walked_at > p_now - interval '2 s');
+  v_marked boolean := EXISTS (SELECT FROM llm_marks m WHERE m.lane = p_lane);
   v_mark llm_marks;
   v_around boolean := p_after = '';
   v_tenant text := p_after;
@@ -134,7 +130,7 @@ BEGIN
     v_mark := NULL;
     IF v_marked THEN
       SELECT m.* INTO v_mark FROM llm_marks m
-      WHERE m.lane = p_lane AND (m.tenant_id, m.priority) > (v_tenant, v_priority) AND m.walked_at > p_now - interval '2 s'
+      WHERE m.lane = p_lane AND (m.tenant_id, m.priority) > (v_tenant, v_priority)
       ORDER BY m.tenant_id, m.priority LIMIT 1;
     END IF;
     -- A range ends where it should only if it is a range of one column: so a mark's own tenant is looked at apart.
@@ -161,8 +157,13 @@ BEGIN
       IF llmreq_pending_keys.tenant_id IS NULL THEN
         tenant_id := v_mark.tenant_id;
         priority := v_mark.priority;
-        low := v_mark.low;
-        v_first := v_mark.low;  -- whether anything is left there, the probe for rows will tell
+        v_first := '-infinity';  -- whether anything is left there, the probe for rows will tell
+        IF v_mark.walked_at > p_now - interval '2 s' THEN
+          low := v_mark.low;
+        ELSE
+          UPDATE llm_marks m SET walked_at = p_now
+          WHERE m.lane = p_lane AND m.tenant_id = v_mark.tenant_id AND m.priority = v_mark.priority;
+        END IF;
       END IF;
     END IF;
     IF llmreq_pending_keys.tenant_id IS NULL THEN

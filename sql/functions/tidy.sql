@@ -12,7 +12,7 @@ BEGIN
   DELETE FROM llm_shares s USING llm_lanes l WHERE l.lane = s.lane AND s.virtual_time <= l.virtual_time;
   GET DIAGNOSTICS v_changed = ROW_COUNT;
   v_total := v_total + v_changed;
-  DELETE FROM llm_marks m WHERE m.walked_at < llmreq_now() - interval '1 min';
+  DELETE FROM llm_marks m WHERE m.moved_at < llmreq_now() - interval '1 min';
   GET DIAGNOSTICS v_changed = ROW_COUNT;
   v_total := v_total + v_changed;
   -- Locked first, counted after: no claim of that provider can pass in between.
