@@ -258,6 +258,7 @@ llm_marks = sa.Table(
     sa.Column("tenant_id", sa.Text, primary_key=True),
     sa.Column("priority", sa.SmallInteger, primary_key=True, autoincrement=False),
     _time("low", required=True),
+    sa.Column("low_id", UUID, nullable=False),
     _time("walked_at", required=True),
     _time("moved_at", required=True),
     prefixes=["UNLOGGED"],

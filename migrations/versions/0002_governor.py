@@ -70,6 +70,7 @@ CREATE UNLOGGED TABLE llm_marks (
     tenant_id   text        NOT NULL,
     priority    smallint    NOT NULL,
     low         timestamptz NOT NULL,
+    low_id      uuid        NOT NULL,
     walked_at   timestamptz NOT NULL,
     moved_at    timestamptz NOT NULL,
     PRIMARY KEY (lane, tenant_id, priority)

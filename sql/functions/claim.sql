@@ -91,6 +91,7 @@ DECLARE
   v_tenants text[];
   v_priorities smallint[];
   v_lows timestamptz[];
+  v_low_ids uuid[];
 BEGIN
   l := llmreq_filled(l, p_now);
   SELECT x.* INTO p FROM llm_lanes x WHERE x.lane = llmreq_provider_lane(l.lane) FOR NO KEY UPDATE SKIP LOCKED;
@@ -106,7 +107,8 @@ BEGIN
   v_limited := coalesce(l.token_level, l.input_level, l.output_level, p.token_level, p.input_level, p.output_level) IS NOT NULL;
 
   -- On its own, because it may write down where it looked.
-  SELECT array_agg(k.tenant_id), array_agg(k.priority), array_agg(k.low) INTO v_tenants, v_priorities, v_lows
+  SELECT array_agg(k.tenant_id), array_agg(k.priority), array_agg(k.low), array_agg(k.low_id)
+  INTO v_tenants, v_priorities, v_lows, v_low_ids
   FROM llmreq_pending_keys(l.lane, l.tenant_cursor, least(greatest(v_room, 20), 200), p_now) k;
   IF v_tenants IS NULL THEN
     RETURN;
@@ -115,7 +117,7 @@ BEGIN
   RETURN QUERY
   WITH picked AS MATERIALIZED (
     SELECT k.* FROM llmreq_pick(
-      l, v_tenants, v_priorities, v_lows, v_room, coalesce(least(l.token_level, p.token_level), 'Infinity'), coalesce(least(l.input_level, p.input_level), 'Infinity'),
+      l, v_tenants, v_priorities, v_lows, v_low_ids, v_room, coalesce(least(l.token_level, p.token_level), 'Infinity'), coalesce(least(l.input_level, p.input_level), 'Infinity'),
       coalesce(least(l.output_level, p.output_level), 'Infinity'), p_now) k
   ), locked AS MATERIALIZED (
     SELECT r.id, k.tenant_id, k.priority, k.scheduled_at, k.input_tokens, k.output_tokens, k.start_at, k.end_at, k.crowded
@@ -160,13 +162,19 @@ BEGIN
     ON CONFLICT ON CONSTRAINT llm_shares_pkey DO UPDATE SET virtual_time = EXCLUDED.virtual_time
   ), marks AS (
     -- A second's grace for what was scheduled earlier and committed late. A mark goes back to rows that were found behind it.
-    INSERT INTO llm_marks AS m (lane, tenant_id, priority, low, walked_at, moved_at)
-    SELECT l.lane, t.tenant_id, t.priority, least(max(t.scheduled_at), p_now - interval '1 s'), p_now, p_now
-    FROM taken t GROUP BY t.tenant_id, t.priority
-    HAVING count(*) >= 10 OR max(t.scheduled_at) < (
-      SELECT m.low FROM llm_marks m WHERE m.lane = l.lane AND m.tenant_id = t.tenant_id AND m.priority = t.priority)
-    ON CONFLICT ON CONSTRAINT llm_marks_pkey DO UPDATE SET low = EXCLUDED.low, moved_at = p_now
-    WHERE m.moved_at < p_now - interval '25 ms' OR EXCLUDED.low < m.low
+    INSERT INTO llm_marks AS m (lane, tenant_id, priority, low, low_id, walked_at, moved_at)
+    SELECT l.lane, g.tenant_id, g.priority, least(g.last_at, p_now - interval '1 s'),
+           CASE WHEN g.last_at <= p_now - interval '1 s' THEN g.last_id ELSE '00000000-0000-0000-0000-000000000000' END, p_now, p_now
+    FROM (
+      SELECT t.tenant_id, t.priority, count(*) AS n, max(t.scheduled_at) AS last_at,
+             (array_agg(t.id ORDER BY t.scheduled_at DESC, t.id DESC))[1] AS last_id
+      FROM taken t GROUP BY t.tenant_id, t.priority
+    ) g
+    WHERE g.n >= 10 OR (g.last_at, g.last_id) < (
+      SELECT m.low, m.low_id FROM llm_marks m
+      WHERE m.lane = l.lane AND m.tenant_id = g.tenant_id AND m.priority = g.priority)
+    ON CONFLICT ON CONSTRAINT llm_marks_pkey DO UPDATE SET low = EXCLUDED.low, low_id = EXCLUDED.low_id, moved_at = p_now
+    WHERE m.moved_at < p_now - interval '25 ms' OR (EXCLUDED.low, EXCLUDED.low_id) < (m.low, m.low_id)
   )
   SELECT t.id, t.claim_seq, p_now, l.lane, t.tenant_id, (t.attempts + 1)::smallint, coalesce(t.output_cap, 4096),
          t.hold_usd IS NOT NULL

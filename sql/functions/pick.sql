@@ -1,4 +1,4 @@
--- llmreq_pick(lane row, tenants, priorities, lows, room, tokens, input_tokens, output_tokens, now) → rows to claim, in order
+-- llmreq_pick(lane row, tenants, priorities, lows, low_ids, room, tokens, input_tokens, output_tokens, now) → rows to claim, in order
 -- Up to `room` due rows of a lane out of these keys (llmreq_pending_keys), shared out over their tenants; it locks nothing.
 --   Between tenants: start-time fair queueing. Each row costs its estimated tokens by its tenant's weight, and the tenant that
 --   was served least comes next; one that was idle begins where the others are, so a share nobody uses goes to the others.
@@ -7,8 +7,8 @@
 --   itself not starved, and the debt is paid before the next row starts.
 -- `crowded`: a tenant had to stand back, so the shares must be remembered.
 CREATE OR REPLACE FUNCTION llmreq_pick(
-  l llm_lanes, p_tenants text[], p_priorities smallint[], p_lows timestamptz[], p_room integer, p_tokens double precision,
-  p_input double precision, p_output double precision, p_now timestamptz
+  l llm_lanes, p_tenants text[], p_priorities smallint[], p_lows timestamptz[], p_low_ids uuid[], p_room integer,
+  p_tokens double precision, p_input double precision, p_output double precision, p_now timestamptz
 ) RETURNS TABLE (
   id uuid, tenant_id text, priority smallint, scheduled_at timestamptz, input_tokens integer, output_tokens integer,
   start_at double precision, end_at double precision, crowded boolean
@@ -33,7 +33,7 @@ BEGIN
                least(coalesce(r.output_cap, 4096), v_mean)::integer AS output_tokens
         FROM llm_requests r
         WHERE r.status = 'pending' AND r.lane = l.lane AND r.tenant_id = p_tenants[1] AND r.priority = p_priorities[1]
-          AND r.scheduled_at >= p_lows[1] AND r.scheduled_at <= p_now AND (r.expires_at IS NULL OR r.expires_at > p_now)
+          AND (r.scheduled_at, r.id) >= (p_lows[1], p_low_ids[1]) AND r.scheduled_at <= p_now AND (r.expires_at IS NULL OR r.expires_at > p_now)
         ORDER BY r.scheduled_at, r.id
         LIMIT p_room
       ) r
@@ -51,14 +51,14 @@ BEGIN
     RETURN QUERY
     WITH candidate AS MATERIALIZED (
       SELECT k.tenant_id, k.priority, k.n AS turn, r.*
-      FROM unnest(p_tenants, p_priorities, p_lows) WITH ORDINALITY AS k (tenant_id, priority, low, n)
+      FROM unnest(p_tenants, p_priorities, p_lows, p_low_ids) WITH ORDINALITY AS k (tenant_id, priority, low, low_id, n)
       CROSS JOIN LATERAL (
         SELECT r.id, r.scheduled_at,
                least(greatest(1, coalesce(r.estimated_tokens, 0) - coalesce(r.output_cap, 4096)), 1000000000)::integer AS input_tokens,
                least(coalesce(r.output_cap, 4096), v_mean)::integer AS output_tokens
         FROM llm_requests r
         WHERE r.status = 'pending' AND r.lane = l.lane AND r.tenant_id = k.tenant_id AND r.priority = k.priority
-          AND r.scheduled_at >= k.low AND r.scheduled_at <= p_now AND (r.expires_at IS NULL OR r.expires_at > p_now)
+          AND (r.scheduled_at, r.id) >= (k.low, k.low_id) AND r.scheduled_at <= p_now AND (r.expires_at IS NULL OR r.expires_at > p_now)
         ORDER BY r.scheduled_at, r.id
         LIMIT v_each
       ) r
@@ -101,14 +101,14 @@ BEGIN
 END
 $$;
 
--- llmreq_pending_keys(lane, after, tenants, now) → (tenant_id, priority, low): where due rows stand
+-- llmreq_pending_keys(lane, after, tenants, now) → (tenant_id, priority, low, low_id): where due rows stand
 -- A loose index scan over the lane, one probe a key, from the tenant behind `after` and then around, so that none waits for
--- ever. `low` is the scheduled_at before which that key is known to hold nothing.
+-- ever. `low` and `low_id` are the place before which that key is known to hold nothing.
 -- Dead index entries pile up while an old snapshot is open. So where a claim took many rows a mark remembers how far it came,
 -- and the walk goes around the marked stretches. Every two seconds one claim looks behind a mark, too: what appears there waits
 -- no longer.
 CREATE OR REPLACE FUNCTION llmreq_pending_keys(p_lane text, p_after text, p_tenants integer, p_now timestamptz)
-RETURNS TABLE (tenant_id text, priority smallint, low timestamptz)
+RETURNS TABLE (tenant_id text, priority smallint, low timestamptz, low_id uuid)
 LANGUAGE plpgsql ROWS 20
 AS $$
 #variable_conflict use_column
@@ -135,6 +135,7 @@ BEGIN
     END IF;
     -- A range ends where it should only if it is a range of one column: so a mark's own tenant is looked at apart.
     low := '-infinity';
+    low_id := '00000000-0000-0000-0000-000000000000';
     IF v_mark.lane IS NULL THEN
       SELECT r.tenant_id, r.priority, r.scheduled_at INTO tenant_id, priority, v_first FROM llm_requests r
       WHERE r.status = 'pending' AND r.lane = p_lane AND (r.tenant_id, r.priority) > (v_tenant, v_priority)
@@ -160,6 +161,7 @@ BEGIN
         v_first := '-infinity';  -- whether anything is left there, the probe for rows will tell
         IF v_mark.walked_at > p_now - interval '2 s' THEN
           low := v_mark.low;
+          low_id := v_mark.low_id;
         ELSE
           UPDATE llm_marks m SET walked_at = p_now
           WHERE m.lane = p_lane AND m.tenant_id = v_mark.tenant_id AND m.priority = v_mark.priority;
