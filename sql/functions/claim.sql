@@ -37,6 +37,7 @@ DECLARE
   v_more text[] := '{}';  -- lanes that took their whole share
   v_left integer := p_limit;
   v_lane llm_lanes;
+  v_provider llm_lanes;
   v_share integer;
   v_taken integer;
 BEGIN
@@ -54,9 +55,11 @@ BEGIN
     FOR v_lane IN
       SELECT l.* FROM llm_lanes l WHERE l.lane = ANY (v_wanted) ORDER BY random() FOR NO KEY UPDATE SKIP LOCKED
     LOOP
+      SELECT x.* INTO v_provider FROM llm_lanes x WHERE x.lane = llmreq_provider_lane(v_lane.lane) FOR NO KEY UPDATE SKIP LOCKED;
+      CONTINUE WHEN NOT FOUND AND EXISTS (SELECT FROM llm_lanes x WHERE x.lane = llmreq_provider_lane(v_lane.lane));
       -- An equal share for each lane; what one leaves, the next may have.
       v_share := ceil(v_left::numeric / greatest(1, cardinality(v_wanted)));
-      RETURN QUERY SELECT * FROM llmreq_claim_lane(p_worker, v_lane, v_share, v_now);
+      RETURN QUERY SELECT * FROM llmreq_claim_lane(p_worker, v_lane, v_provider, v_share, v_now);
       GET DIAGNOSTICS v_taken = ROW_COUNT;
       v_left := v_left - v_taken;
       v_wanted := array_remove(v_wanted, v_lane.lane);
@@ -68,15 +71,17 @@ BEGIN
   -- And what the last ones left, the first: their rows are still locked.
   FOR v_lane IN SELECT l.* FROM llm_lanes l WHERE l.lane = ANY (v_more) ORDER BY random() LOOP
     EXIT WHEN v_left <= 0;
-    RETURN QUERY SELECT * FROM llmreq_claim_lane(p_worker, v_lane, v_left, v_now);
+    SELECT x.* INTO v_provider FROM llm_lanes x WHERE x.lane = llmreq_provider_lane(v_lane.lane);
+    RETURN QUERY SELECT * FROM llmreq_claim_lane(p_worker, v_lane, v_provider, v_left, v_now);
     GET DIAGNOSTICS v_taken = ROW_COUNT;
     v_left := v_left - v_taken;
   END LOOP;
 END
 $$;
 
--- llmreq_claim_lane(worker, lane row, limit, now) → the claimed requests of one lane, whose row the caller has locked
-CREATE OR REPLACE FUNCTION llmreq_claim_lane(p_worker bigint, l llm_lanes, p_limit integer, p_now timestamptz)
+-- llmreq_claim_lane(worker, lane row, provider's row, limit, now) → the claimed requests of one lane
+-- The caller has locked both rows; `p` holds the limits of all the provider's lanes and is NULL where there are none.
+CREATE OR REPLACE FUNCTION llmreq_claim_lane(p_worker bigint, l llm_lanes, p llm_lanes, p_limit integer, p_now timestamptz)
 RETURNS TABLE (
   id uuid, claim_seq integer, claimed_at timestamptz, lane text, tenant_id text, attempt smallint, max_output_tokens integer,
   priced boolean
@@ -85,7 +90,6 @@ LANGUAGE plpgsql
 AS $$
 #variable_conflict use_column
 DECLARE
-  p llm_lanes;  -- the limits of all the provider's lanes, if it has any
   v_room integer;
   v_limited boolean;
   v_tenants text[];
@@ -94,11 +98,8 @@ DECLARE
   v_low_ids uuid[];
 BEGIN
   l := llmreq_filled(l, p_now);
-  SELECT x.* INTO p FROM llm_lanes x WHERE x.lane = llmreq_provider_lane(l.lane) FOR NO KEY UPDATE SKIP LOCKED;
-  IF FOUND THEN
+  IF p.lane IS NOT NULL THEN
     p := llmreq_filled(p, p_now);
-  ELSIF EXISTS (SELECT FROM llm_lanes x WHERE x.lane = llmreq_provider_lane(l.lane)) THEN
-    RETURN;  -- another claim or a finish has it
   END IF;
   v_room := least(p_limit, llmreq_room(l, p_now), CASE WHEN p.lane IS NOT NULL THEN llmreq_room(p, p_now) END);
   IF v_room <= 0 THEN

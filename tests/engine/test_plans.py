@@ -12,8 +12,9 @@ INSERT INTO llm_requests (provider, model, tenant_id, priority, scheduled_at, co
 SELECT 'openai', %s, %s || (n %% %s), 5, llmreq_now() + %s, 'x' FROM generate_series(1, %s) n
 """
 
-CLAIM_BUFFERS = 1500
-"""A claim of 50 in a small queue reads about 1,000: 50 rows with their index entries, read, locked and written."""
+CLAIM_BUFFERS = 2400
+"""A claim of 50 reads about 1,000: 50 rows with their index entries, read, locked and written; twice that when a plan or the
+catalogue must be read anew. A walk over what stands beside it would be 40,000."""
 
 
 def _buffers(queue: Queue, worker: int, limit: int) -> tuple[int, int]:
