@@ -28,7 +28,7 @@ OUTCOMES = [
 
 
 class QueueMachine(RuleBasedStateMachine):
-    """Workers claim, answer, answer twice, answer late, die; producers insert, cancel, edit and retry; time passes."""
+    """Workers claim, answer twice, answer late, die; producers insert, cancel, edit, retry; operators limit and pause."""
 
     queue: Queue  # set by the test: one database, emptied for each run
 
@@ -36,7 +36,9 @@ class QueueMachine(RuleBasedStateMachine):
 
     def __init__(self) -> None:
         super().__init__()
-        self.queue.run("TRUNCATE llm_requests, llm_attempts, llm_lanes, llm_workers")
+        self.queue.run(
+            "TRUNCATE llm_requests, llm_attempts, llm_lanes, llm_workers, llm_tenants, llm_shares, llm_marks"
+        )
         self.workers = [self.queue.worker()]
         self.ids: list[UUID] = []
         self.claimed: set[tuple[UUID, int]] = set()
@@ -63,7 +65,16 @@ class QueueMachine(RuleBasedStateMachine):
         alive = self.queue.all(
             "SELECT 1 FROM llm_workers WHERE id=%s AND state='alive' AND lease_until > llmreq_now()", worker
         )
+        before = {row["lane"]: row for row in self.queue.all("SELECT * FROM llm_lanes")}
         taken = self.queue.claim(worker, 1) if alive else []
+        for claim in taken:
+            for lane in (claim["lane"], claim["lane"].split("/")[0] + "/*", "*/*"):
+                limits = before.get(lane)
+                if limits is not None:
+                    assert not limits["paused"], "a paused lane was claimed"
+                    assert limits["in_flight"] < (limits["max_in_flight"] or 10**9), (
+                        "more in flight than allowed"
+                    )
         if not taken:
             return {}
         claim = {**taken[0], "worker": worker}
@@ -72,11 +83,18 @@ class QueueMachine(RuleBasedStateMachine):
         self.claimed.add(key)
         return claim
 
-    @rule(claim=claims, outcome=st.sampled_from(OUTCOMES))
-    def answer(self, claim: dict[str, Any], outcome: str) -> None:
+    @rule(
+        claim=claims,
+        outcome=st.sampled_from(OUTCOMES),
+        remaining=st.sampled_from([None, 0, 1, 1000]),
+        used=st.sampled_from([1, 5000]),
+    )
+    def answer(self, claim: dict[str, Any], outcome: str, remaining: int | None, used: int) -> None:
         if not claim:
             return
-        facts: dict[str, Any] = {"error_message": outcome}
+        facts: dict[str, Any] = {"error_message": outcome, "input_tokens": used}
+        if remaining is not None:
+            facts["rate"] = {"requests": {"limit": 60_000, "remaining": remaining}}
         if outcome == "malformed_json":
             facts["validation_errors"] = [{"type": "json_decode_error", "field": None, "message": "x"}]
         if outcome in ("provider_timeout", "cancelled"):
@@ -86,6 +104,31 @@ class QueueMachine(RuleBasedStateMachine):
         if key in self.answered:
             assert not done["accepted"], "a repeated report is never accepted"
         self.answered.setdefault(key, outcome)
+
+    @rule(
+        lane=st.sampled_from(["openai/gpt-6-luna", "openai/*"]),
+        in_flight=st.sampled_from([None, 1, 2]),
+        requests=st.sampled_from([None, 30, 6000]),
+        tokens=st.sampled_from([None, 10_000]),
+    )
+    def limit(self, lane: str, in_flight: int | None, requests: int | None, tokens: int | None) -> None:
+        self.queue.run(
+            "INSERT INTO llm_lanes (lane, provider, model, max_in_flight, requests_per_minute, tokens_per_minute)"
+            " VALUES (%s, 'openai', %s, %s, %s, %s) ON CONFLICT (lane) DO UPDATE SET max_in_flight = EXCLUDED.max_in_flight,"
+            " requests_per_minute = EXCLUDED.requests_per_minute, tokens_per_minute = EXCLUDED.tokens_per_minute",
+            lane, lane.split("/")[1], in_flight, requests, tokens,
+        )  # fmt: skip
+        self.queue.one("SELECT llmreq_tidy()")
+
+    @rule(paused=st.booleans(), lane=st.sampled_from(["openai/*", "*/*"]))
+    def pause(self, paused: bool, lane: str) -> None:
+        provider, _, model = lane.partition("/")
+        self.queue.run(
+            "INSERT INTO llm_lanes (lane, provider, model, paused) VALUES (%s, %s, %s, %s)"
+            " ON CONFLICT (lane) DO UPDATE SET paused = EXCLUDED.paused",
+            lane, provider, model, paused,
+        )  # fmt: skip
+        self.queue.one("SELECT llmreq_tidy()")
 
     @rule()
     def start_worker(self) -> None:
@@ -123,6 +166,15 @@ class QueueMachine(RuleBasedStateMachine):
             self.queue.run(
                 "UPDATE llm_requests SET params='{\"temperature\":0}' WHERE id=%s AND status='pending'", id
             )
+
+    @invariant()
+    def levels_stay_within_their_burst(self) -> None:
+        assert self.queue.all("SELECT * FROM llm_lanes WHERE request_level < 0 OR in_flight < 0") == []
+        over = (
+            "SELECT * FROM llm_lanes WHERE request_level > 3 + greatest("
+            "1, least(requests_per_minute, seen_requests_per_minute) * safety_margin / 60 * burst_seconds)"
+        )
+        assert self.queue.all(over) == []
 
     @invariant()
     def the_books_balance(self) -> None:
