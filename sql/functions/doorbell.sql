@@ -17,7 +17,7 @@ CREATE OR REPLACE TRIGGER llmreq_ring_doorbell AFTER INSERT ON llm_requests
   FOR EACH STATEMENT EXECUTE FUNCTION llmreq_ring_doorbell();
 
 -- llmreq_set_doorbell(on)
--- For the table's owner. It takes a short lock on llm_requests; workers notice with their next start.
+-- For the table's owner. It takes a short lock on llm_requests; workers notice within a minute.
 CREATE OR REPLACE FUNCTION llmreq_set_doorbell(p_on boolean) RETURNS void
 LANGUAGE plpgsql
 SET lock_timeout = '2s'
