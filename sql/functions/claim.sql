@@ -211,7 +211,6 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
   v_lanes text[];
-  v_open text[];
 BEGIN
   v_lanes := ARRAY(
     SELECT x.lane FROM llmreq_pending_lanes() x
@@ -227,7 +226,8 @@ BEGIN
   ON CONFLICT DO NOTHING;
   RETURN ARRAY(
     SELECT l.lane FROM llm_lanes l
-    WHERE l.lane = ANY (v_lanes) AND coalesce(l.blocked_until <= p_now, true) AND NOT llmreq_paused(l.lane));
+    WHERE l.lane = ANY (v_lanes) AND NOT l.paused AND coalesce(l.blocked_until <= p_now, true)
+      AND NOT EXISTS (SELECT FROM llm_lanes x WHERE x.lane IN (llmreq_provider_lane(l.lane), '*/*') AND x.paused));
 END
 $$;
 
