@@ -45,6 +45,11 @@ class Caller:
     def in_flight(self) -> int:
         return len(self._tasks)
 
+    @property
+    def ids(self) -> set[UUID]:
+        """Requests that are being called."""
+        return set(self._tasks)
+
     def start(self, claim: Claim) -> None:
         """Begin a call; returns at once."""
         task = asyncio.create_task(self._call(claim))

@@ -22,6 +22,10 @@ UNSETTLED_FREE = 1000
 """Reports that may wait for Postgres before each one takes a call's slot: the back-pressure of a database that is away."""
 
 
+DOUBT_SECONDS = 20.0
+"""How long after a broken claim there may be claims of ours that we have not heard of."""
+
+
 @dataclass
 class Claimer:
     """Polls every `poll_seconds`; at once again while the last batch was full and slots are free."""
@@ -37,6 +41,8 @@ class Claimer:
     idle: bool = False
     _told_idle: bool | None = None
     _hungry: bool = False
+    _look_at: float = float("inf")
+    _doubt_ends: float = 0.0
     _unread: list[engine.Taken] = field(default_factory=list)
     _unpriced: set[str] = field(default_factory=set)
 
@@ -70,8 +76,9 @@ class Claimer:
             return self.poll_seconds
         try:
             async with self.link.use() as connection:
+                if monotonic() >= self._look_at:
+                    self._unread = await self._found(connection)
                 taken = await engine.claim(connection, self.worker_id(), wanted)
-                # Kept until read: a connection that breaks between the two must not leave claims that nobody calls.
                 self._unread += taken
                 for claim in await engine.read(connection, self._unread) if self._unread else ():
                     self.caller.start(claim)
@@ -80,6 +87,7 @@ class Claimer:
                     await self._tell(connection, full=len(taken) == wanted, empty=not taken)
         except psycopg.Error as error:
             if error.sqlstate != engine.FENCED:
+                self._look_at, self._doubt_ends = 0.0, monotonic() + DOUBT_SECONDS
                 raise
             # The heart learns the same and comes back with a new identity; until then there is nothing to claim.
             self._unread.clear()
@@ -90,9 +98,20 @@ class Claimer:
         self.idle = not taken
         if self._hungry and self._free() > 0:
             return 0.0
-        return max(
-            self.poll_seconds / 2, self.poll_seconds - (monotonic() - began)
-        )  # from poll to poll, whatever one takes
+        # From poll to poll, whatever one takes.
+        return max(self.poll_seconds / 2, self.poll_seconds - (monotonic() - began))
+
+    async def _found(self, connection: psycopg.AsyncConnection[Any]) -> list[engine.Taken]:
+        """Claims of ours that nobody is calling: the connection broke after Postgres made them and before we heard of it.
+
+        No rescue would come for them while this worker lives (invariant 8).
+        """
+        known = self.caller.ids | self.settler.ids
+        held = await engine.my_claims(connection, self.worker_id())
+        known |= self.caller.ids | self.settler.ids
+        # Looked for again for a while: Postgres may end a claim after its connection broke.
+        self._look_at = monotonic() + 5.0 if monotonic() < self._doubt_ends else float("inf")
+        return [claim for claim in held if claim.id not in known]
 
     async def _tell(self, connection: psycopg.AsyncConnection[Any], *, full: bool, empty: bool) -> None:
         """Idle from an empty poll to a full one: a trickle of requests does not write the worker's row for each."""

@@ -79,6 +79,13 @@ async def claim(connection: psycopg.AsyncConnection[Any], worker_id: int, limit:
         return await cursor.fetchall()
 
 
+async def my_claims(connection: psycopg.AsyncConnection[Any], worker_id: int) -> list[Taken]:
+    """Every claim that Postgres holds for this worker."""
+    async with connection.cursor(row_factory=args_row(Taken)) as cursor:
+        await cursor.execute(_MY_CLAIMS, {"worker_id": worker_id})
+        return await cursor.fetchall()
+
+
 async def read(connection: psycopg.AsyncConnection[Any], taken: Sequence[Taken]) -> list[Claim]:
     """The payload of claimed requests: what they ask now that nobody can edit them. A claim that fell to rescue is left out."""
     async with connection.cursor(row_factory=args_row(Claim)) as cursor:
@@ -171,6 +178,7 @@ def retire(connection: psycopg.Connection[Any], worker_id: int) -> bool:
 
 _CLAIM = f"SELECT {', '.join(Taken._fields)} FROM llmreq_claim(%s, %s)"  # noqa: S608
 _READ = statement("read_claims")
+_MY_CLAIMS = statement("my_claims")
 _HOUSEKEEPING = {
     "rescue": "SELECT llmreq_rescue()",
     "sweep_orphans": "SELECT llmreq_sweep_orphans()",

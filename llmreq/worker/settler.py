@@ -49,6 +49,11 @@ class Settler:
         """Reports not yet acknowledged by Postgres."""
         return len(self._waiting)
 
+    @property
+    def ids(self) -> set[UUID]:
+        """Requests whose reports wait."""
+        return {id for id, _ in self._waiting}
+
     async def settled(self) -> None:
         """Return when every report so far is acknowledged."""
         while self._waiting:
