@@ -87,6 +87,7 @@ RETURNS TABLE (
   priced boolean
 )
 LANGUAGE plpgsql
+SET enable_hashjoin = on
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -123,8 +124,9 @@ BEGIN
   ), locked AS MATERIALIZED (
     SELECT r.id, k.tenant_id, k.priority, k.scheduled_at, k.input_tokens, k.output_tokens, k.start_at, k.end_at, k.crowded
     FROM picked k JOIN llm_requests r ON r.id = k.id
-    -- Written so that no plan can take it for the predicate of the pending index and walk that.
-    WHERE lower(r.status) = 'pending' AND lower(r.lane) = lower(l.lane)
+    -- By the ids themselves: a plan that was made while the table was empty would read all of it to join. And written so that
+    -- no plan can take it for the predicate of the pending index and walk that.
+    WHERE r.id = ANY (ARRAY(SELECT x.id FROM picked x)) AND lower(r.status) = 'pending' AND lower(r.lane) = lower(l.lane)
     FOR NO KEY UPDATE OF r SKIP LOCKED
   ), price AS MATERIALIZED (
     SELECT h.* FROM llmreq_hold_per_token(l.provider, l.model, p_now) h
@@ -139,7 +141,7 @@ BEGIN
                      * (SELECT input_usd FROM price)
                    + coalesce(r.output_cap, 4096) * (SELECT output_usd FROM price),
         updated_at = p_now
-    FROM locked k WHERE r.id = k.id
+    FROM locked k WHERE r.id = k.id AND r.id = ANY (ARRAY(SELECT x.id FROM locked x))
     RETURNING r.id, r.claim_seq, r.attempts, r.output_cap, r.hold_usd, k.tenant_id, k.priority, k.scheduled_at,
               k.input_tokens, k.output_tokens, k.start_at, k.end_at, k.crowded
   ), total AS MATERIALIZED (

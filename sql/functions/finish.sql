@@ -39,7 +39,7 @@ BEGIN
            r.cancel_requested_at, r.route_id, r.route_position, r.estimated_tokens, r.held_input_tokens, r.held_output_tokens,
            r.run_id, r.parent_id, r.tenant_id, r.agent_id, r.task_type, r.kind
     FROM llm_requests r
-    WHERE r.id IN (SELECT o.id FROM outcome o)
+    WHERE r.id = ANY (ARRAY(SELECT o.id FROM outcome o))  -- as in llmreq_claim_lane
     ORDER BY r.id
     FOR NO KEY UPDATE
   ), classed AS MATERIALIZED (
@@ -165,7 +165,7 @@ BEGIN
         error_details = CASE WHEN NOT d.moves OR o.outcome = 'released' THEN q.error_details
                              WHEN d.next NOT IN ('completed', 'cancelled') THEN o.error_details END
     FROM decided d JOIN outcome o ON o.id = d.id
-    WHERE q.id = d.id
+    WHERE q.id = d.id AND q.id = ANY (ARRAY(SELECT o.id FROM outcome o))
     RETURNING q.id, o.claim_seq, d.moves AS accepted, q.status
   ), change AS MATERIALIZED (
     SELECT d.called_lane AS lane, json_build_object(

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import psycopg
 import pytest
+from psycopg.types.json import Json
 
-from tests.engine.queue import Queue
+from tests.engine.queue import Queue, told
 
 BULK = """
 INSERT INTO llm_requests (provider, model, tenant_id, priority, scheduled_at, content)
@@ -81,3 +82,23 @@ def test_an_old_snapshot_does_not_make_claims_walk_what_is_gone(queue: Queue, da
         claimed, buffers = _buffers(queue, worker, 50)
     assert claimed == 50
     assert buffers < CLAIM_BUFFERS
+
+
+def test_plans_made_for_an_empty_table_serve_a_full_one(queue: Queue) -> None:
+    queue.run("ALTER TABLE llm_requests SET (autovacuum_enabled = off)")
+    queue.run("VACUUM ANALYZE llm_requests")  # known to be empty
+    worker = queue.worker(lease=7200)
+    queue.insert()
+    queue.finish(worker, queue.claim_one(worker))  # now the session has its plans
+    queue.run(BULK, "gpt-6-luna", "t", 1, "0 s", 30_000)
+    claimed, buffers = _buffers(queue, worker, 50)
+    assert claimed == 50
+    assert buffers < CLAIM_BUFFERS
+    outcomes = Json([told(claim) for claim in queue.claim(worker, 50)])
+    plan = queue.one(
+        "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT * FROM llmreq_finish(%s::bigint, %s::json)",
+        worker,
+        outcomes,
+    )["QUERY PLAN"][0]["Plan"]
+    assert plan["Actual Rows"] == 50
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] < 2 * CLAIM_BUFFERS
