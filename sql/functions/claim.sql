@@ -87,7 +87,7 @@ RETURNS TABLE (
   priced boolean
 )
 LANGUAGE plpgsql
-SET enable_hashjoin = on
+SET enable_hashjoin = on SET enable_nestloop = off  -- rows come by their ids and are joined in memory
 AS $$
 #variable_conflict use_column
 DECLARE

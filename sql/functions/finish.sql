@@ -22,7 +22,7 @@
 CREATE OR REPLACE FUNCTION llmreq_finish(p_worker bigint, p_outcomes json)
 RETURNS TABLE (id uuid, claim_seq integer, accepted boolean, status text)
 LANGUAGE plpgsql
-SET enable_seqscan = off SET jit = off SET plan_cache_mode = force_generic_plan  -- as in llmreq_claim
+SET enable_seqscan = off SET enable_nestloop = off SET jit = off SET plan_cache_mode = force_generic_plan  -- as in llmreq_claim
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -14,7 +14,7 @@ CREATE OR REPLACE FUNCTION llmreq_pick(
   start_at double precision, end_at double precision, crowded boolean
 )
 LANGUAGE plpgsql ROWS 50
-SET enable_hashjoin = off  -- of thousands of shares only a few are looked up
+SET enable_hashjoin = off SET enable_nestloop = on  -- of thousands of shares only a few are looked up
 AS $$
 #variable_conflict use_column
 DECLARE
