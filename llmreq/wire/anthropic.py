@@ -5,12 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import orjson
-
-from llmreq.errors import ErrorCode
+from llmreq.errors import ErrorCode, InvalidRequestError
 from llmreq.wire import messages as common
-from llmreq.wire.failures import decoded, http_failure, request_id, unreadable
-from llmreq.wire.outcome import Answer, Billed, Call, Failure, HttpRequest, HttpResponse, ToolCall, Usage
+from llmreq.wire.failures import decoded, http_failure, quoted, raw_text, request_id, unreadable
+from llmreq.wire.outcome import (
+    Answer,
+    Billed,
+    Call,
+    Failure,
+    HttpRequest,
+    HttpResponse,
+    ToolCall,
+    Usage,
+    counted,
+)
 from llmreq.wire.provider import Provider
 from llmreq.wire.rate_headers import rate_headers
 from llmreq.wire.schema_dialects import for_anthropic
@@ -117,7 +125,7 @@ def _turns(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
         if message["role"] == "tool":
             result = {
                 "type": "tool_result",
-                "tool_use_id": message.get("tool_call_id"),
+                "tool_use_id": common.tool_call_id(message),
                 "content": common.text_of(message.get("content")),
             }
             if turns and turns[-1].get("results"):
@@ -158,7 +166,9 @@ def _blocks(content: Any) -> Any:
 
 def _image(block: Mapping[str, Any]) -> dict[str, Any]:
     given = block.get("image_url")
-    url = str(given.get("url") if isinstance(given, Mapping) else given)
+    url = given.get("url") if isinstance(given, Mapping) else given
+    if not isinstance(url, str) or not url:
+        raise InvalidRequestError('a content part of type image_url must hold {"image_url": {"url": …}}')
     if url.startswith("data:"):
         media, _, data = url.removeprefix("data:").partition(";base64,")
         return {"type": "image", "source": {"type": "base64", "media_type": media, "data": data}}
@@ -182,11 +192,9 @@ def _translate(call: Call, params: dict[str, Any], body: dict[str, Any], config:
         body["cache_control"] = {"type": "ephemeral"}
     if "parallel_tool_calls" in params:
         single = not params.pop("parallel_tool_calls")
-        if single and "tools" in body:
-            body["tool_choice"] = {
-                **body.get("tool_choice", {"type": "auto"}),
-                "disable_parallel_tool_use": True,
-            }
+        choice = body.get("tool_choice", {"type": "auto"})
+        if single and "tools" in body and choice["type"] != "none":  # `none` has no such field
+            body["tool_choice"] = {**choice, "disable_parallel_tool_use": True}
     wanted = [name for name in _SAMPLING if name in params]
     keeps_sampling = bool(wanted) and call.model.startswith(_OLD_MODELS)
     for name in (*_DROPPED, *(() if keeps_sampling else _SAMPLING)):
@@ -200,35 +208,32 @@ def _translate(call: Call, params: dict[str, Any], body: dict[str, Any], config:
 
 
 def _tool_call(block: Mapping[str, Any], index: int) -> ToolCall:
-    params = block.get("input")
-    name = str(block.get("name", ""))
-    id = str(block.get("id") or f"toolu_{index}")
+    id, name, params = block.get("id"), block.get("name"), block.get("input")
+    id = id if isinstance(id, str) and id else f"toolu_{index}"
+    name = name if isinstance(name, str) else ""
     if isinstance(params, dict):
         return ToolCall(id, name, params)
-    return ToolCall(id, name, None, params if isinstance(params, str) else orjson.dumps(params).decode())
+    return ToolCall(id, name, None, params if isinstance(params, str) else raw_text(params))
 
 
 def _usage(given: Any) -> Usage | None:
-    """Anthropic's buckets are disjoint already; a write without its split is a 5-minute one."""
-    if not isinstance(given, Mapping) or "input_tokens" not in given:
+    """Anthropic's buckets are disjoint already; a write without its split is a 5-minute one.
+
+    None when a total is missing or no count: then nobody knows the bill.
+    """
+    fresh, output = counted(given, "input_tokens"), counted(given, "output_tokens")
+    if fresh is None or output is None:
         return None
-    written = _count(given, "cache_creation_input_tokens")
-    split = given.get("cache_creation")
-    hour = min(_count(split, "ephemeral_1h_input_tokens"), written)
-    output = _count(given, "output_tokens")
+    written = counted(given, "cache_creation_input_tokens") or 0
+    hour = min(counted(given.get("cache_creation"), "ephemeral_1h_input_tokens") or 0, written)
     return Usage(
-        input_tokens=_count(given, "input_tokens"),
-        cache_read_tokens=_count(given, "cache_read_input_tokens"),
+        input_tokens=fresh,
+        cache_read_tokens=counted(given, "cache_read_input_tokens") or 0,
         cache_write_5m_tokens=written - hour,
         cache_write_1h_tokens=hour,
         output_tokens=output,
-        reasoning_tokens=min(_count(given.get("output_tokens_details"), "thinking_tokens"), output),
+        reasoning_tokens=min(counted(given.get("output_tokens_details"), "thinking_tokens") or 0, output),
     )
-
-
-def _count(given: Any, name: str) -> int:
-    value = given.get(name) if isinstance(given, Mapping) else None
-    return value if type(value) is int and 0 <= value < 2**53 else 0
 
 
 def _failure(
@@ -237,10 +242,12 @@ def _failure(
     if stop == "refusal":
         details = body.get("stop_details")
         details = details if isinstance(details, Mapping) else {}
-        said = details.get("explanation") or details.get("category") or "no reason given"
-        return Failure(
-            ErrorCode.REFUSED, f"the model refused: {str(said)[:300]}", {"category": details.get("category")}
+        category, explanation = (
+            quoted(value, 300) if isinstance(value := details.get(name), str) and value else None
+            for name in ("category", "explanation")
         )
+        said = explanation or category or "no reason given"
+        return Failure(ErrorCode.REFUSED, f"the model refused: {said}", {"category": category})
     if stop in ("max_tokens", "model_context_window_exceeded"):
         return Failure(ErrorCode.TRUNCATED, "the answer ran into its output cap", {"finish_reason": stop})
     if text is None and not calls:

@@ -42,6 +42,10 @@ _NEVER_FITS_TEXT = "request too large"
 _SPEND_TEXTS = ("usage limit", "spend limit", "spending limit", "credit balance is too low")
 _FILTER_CODES = {"content_filter", "content_policy_violation"}
 
+# How much of an error is looked at: an answer may be 32 MB, and redaction is a search.
+_READ_CHARS = 16 * MAX_ERROR_BODY_CHARS
+_SHORT_CHARS = 200
+
 _BY_STATUS = {
     401: ErrorCode.AUTHENTICATION,
     402: ErrorCode.QUOTA_EXHAUSTED,
@@ -59,13 +63,13 @@ def http_failure(provider: Provider, response: HttpResponse, now: float) -> Answ
     """The answer that an HTTP status other than 2xx is."""
     body = _body(response.body)
     error = _error_object(body)
-    words = {str(error.get(key)) for key in ("type", "code", "error_code")}
+    words = {_word(error.get(key)) for key in ("type", "code", "error_code")}
     details_in = error.get("details")
     if isinstance(details_in, Mapping):
-        words.add(str(details_in.get("error_code")))
-    said = _message(error, response.body)
-    code = _code(response.status, words, said.lower())
-    said = redact(said, provider.api_key)
+        words.add(_word(details_in.get("error_code")))
+    whole = _message(error, response.body)
+    code = _code(response.status, words, whole[:_READ_CHARS].lower())
+    said = _shown(whole, provider, MAX_ERROR_BODY_CHARS)
     details = {
         "http_status": response.status,
         "type": _short(error.get("type"), provider),
@@ -90,7 +94,7 @@ def http_failure(provider: Provider, response: HttpResponse, now: float) -> Answ
 
 def unreadable(provider: Provider, response: HttpResponse) -> Answer:
     """A 200 whose body is not the vendor's JSON: a proxy's page or a wrong base URL; perhaps paid for."""
-    said = redact(response.body[: MAX_ERROR_BODY_CHARS * 4].decode("utf-8", "replace"), provider.api_key)
+    said = _shown(_raw_body(response.body), provider, MAX_ERROR_BODY_CHARS)
     return Answer(
         billed=Billed.UPPER_BOUND,
         http_status=response.status,
@@ -98,7 +102,7 @@ def unreadable(provider: Provider, response: HttpResponse) -> Answer:
         failure=Failure(
             ErrorCode.PROVIDER_UNAVAILABLE,
             f"{provider.name} answered {response.status} with something that is not its JSON: check its base URL",
-            {"http_status": response.status, "body": said[:MAX_ERROR_BODY_CHARS]},
+            {"http_status": response.status, "body": said},
         ),
     )
 
@@ -132,6 +136,24 @@ def _code(status: int, words: set[str], said: str) -> ErrorCode:
     return ErrorCode.PROVIDER_UNAVAILABLE if status >= 500 or status < 400 else ErrorCode.INVALID_REQUEST
 
 
+def quoted(text: str, chars: int) -> str:
+    """The beginning of a provider's words, without the one character that Postgres cannot store."""
+    return text[:chars].replace("\x00", "\ufffd")
+
+
+def raw_text(value: Any) -> str:
+    """A part of an answer that is not what it should be, as JSON text; empty where it nests past the encoder."""
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:
+        return ""
+
+
+def _raw_body(body: bytes) -> str:
+    """The beginning of a body that is not the vendor's JSON."""
+    return body[:_READ_CHARS].decode("utf-8", "replace")
+
+
 def _body(body: bytes) -> Any:
     try:
         return orjson.loads(body)
@@ -154,10 +176,20 @@ def _error_object(body: Any) -> Mapping[str, Any]:
 def _message(error: Mapping[str, Any], raw: bytes) -> str:
     said = error.get("message") or error.get("detail")
     if isinstance(said, list | dict):
-        said = orjson.dumps(said).decode()
-    text = said if isinstance(said, str) else raw[: MAX_ERROR_BODY_CHARS * 4].decode("utf-8", "replace")
-    return " ".join(text.split())[:MAX_ERROR_BODY_CHARS]
+        said = raw_text(said)
+    return " ".join((said if isinstance(said, str) else _raw_body(raw)).split())
+
+
+def _word(value: Any) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _short(value: Any, provider: Provider) -> str | None:
-    return redact(str(value)[:200], provider.api_key) if value is not None else None
+    if value is None:
+        return None
+    return _shown(value if isinstance(value, str) else raw_text(value), provider, _SHORT_CHARS)
+
+
+def _shown(text: str, provider: Provider, chars: int) -> str:
+    """What of a provider's words may be kept: redacted before it is cut, for half a key is no longer recognized."""
+    return quoted(redact(text[:_READ_CHARS], provider.api_key), chars)

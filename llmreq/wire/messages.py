@@ -52,13 +52,13 @@ def _tool_call(call: Any) -> dict[str, Any]:
         name, params = function.get("name"), function.get("arguments")
     else:
         name, params = call.get("tool_name"), call.get("params")
+    if not isinstance(call.get("id"), str) or not isinstance(name, str):
+        raise InvalidRequestError('a tool call of an assistant message must hold "id" and "tool_name"')
     if isinstance(params, str):
         try:
             params = orjson.loads(params or "{}")
         except ValueError:
-            raise InvalidRequestError(f"the arguments of tool call {call.get('id')!r} are not JSON") from None
-    if not isinstance(call.get("id"), str) or not isinstance(name, str):
-        raise InvalidRequestError('a tool call of an assistant message must hold "id" and "tool_name"')
+            raise InvalidRequestError(f"the arguments of tool call {call['id']!r} are not JSON") from None
     if params is not None and not isinstance(params, dict):
         raise InvalidRequestError(f"the params of tool call {call['id']!r} must be an object")
     return {"id": call["id"], "tool_name": name, "params": params or {}}
@@ -73,7 +73,7 @@ def tools(given: Any) -> list[dict[str, Any]]:
 
 def _tool(tool: Any, index: int) -> dict[str, Any]:
     inner = tool.get("function", tool) if isinstance(tool, Mapping) else None
-    if not isinstance(inner, Mapping) or not isinstance(inner.get("name"), str):
+    if not isinstance(inner, Mapping) or not (isinstance(inner.get("name"), str) and inner["name"]):
         raise InvalidRequestError(f"tools[{index}] must be an object with a name")
     schema = inner.get("parameters", inner.get("input_schema"))
     return {
@@ -94,7 +94,8 @@ def tool_choice(given: Any) -> tuple[str, str | None]:
         name = function.get("name") if isinstance(function, Mapping) else given.get("name")
         if isinstance(name, str):
             return "tool", name
-        word = {"any": "required"}.get(str(given.get("type")), str(given.get("type")))
+        kind = given.get("type")
+        word = {"any": "required"}.get(kind, kind) if isinstance(kind, str) else ""
         if word in ("auto", "none", "required"):
             return word, None
     raise InvalidRequestError('tool_choice must be "auto", "none", "required" or {"name": …}')
@@ -120,25 +121,48 @@ def params(given: Any) -> dict[str, Any]:
 
 
 def text_of(content: Any) -> str:
-    """A message's content as plain text."""
+    """A message's content as plain text. Raises InvalidRequestError."""
     if isinstance(content, str):
         return content
     if isinstance(content, list):
-        return "\n\n".join(str(block.get("text", "")) for block in content if isinstance(block, Mapping))
-    return "" if content is None else orjson.dumps(content).decode()
+        said = [block.get("text") if isinstance(block, Mapping) else block for block in content]
+        return "\n\n".join(text for text in said if isinstance(text, str))
+    return "" if content is None else json_text(content)
+
+
+def tool_call_id(message: Mapping[str, Any]) -> str:
+    """The call that a tool turn answers. Raises InvalidRequestError."""
+    id = message.get("tool_call_id")
+    if not isinstance(id, str):
+        raise InvalidRequestError('a message of role tool must hold the "tool_call_id" that it answers')
+    return id
 
 
 def schema_instruction(schema: Any) -> str:
     """For providers that take no schema: what to answer, as a system message."""
     return (
         "Answer with one JSON value and nothing else: no explanation, no Markdown. It must be valid against this JSON Schema:\n"
-        + orjson.dumps(schema).decode()
+        + json_text(schema)
     )
 
 
-def encoded(body: Mapping[str, Any]) -> bytes:
-    """The body as JSON; a row may hold integers beyond 64 bits, which the fast encoder refuses."""
+def json_text(value: Any) -> str:
+    """A value of a row as JSON text. Raises InvalidRequestError."""
+    return encoded(value).decode()
+
+
+def encoded(value: Any) -> bytes:
+    """The value as JSON. Raises InvalidRequestError for what nests too deep.
+
+    A row may hold integers beyond 64 bits and more than 254 levels, both of which the fast encoder refuses.
+    """
     try:
-        return orjson.dumps(body)
+        return orjson.dumps(value)
     except TypeError:
-        return json.dumps(body, ensure_ascii=False).encode("utf-8", "replace")
+        pass
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+    except RecursionError:
+        raise InvalidRequestError("the request nests too deep to be sent as JSON") from None
+    except (TypeError, ValueError) as error:
+        raise InvalidRequestError(f"the request cannot be sent as JSON: {error}") from None

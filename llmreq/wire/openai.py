@@ -9,8 +9,18 @@ import orjson
 
 from llmreq.errors import ErrorCode
 from llmreq.wire import messages as common
-from llmreq.wire.failures import decoded, http_failure, request_id, unreadable
-from llmreq.wire.outcome import Answer, Billed, Call, Failure, HttpRequest, HttpResponse, ToolCall, Usage
+from llmreq.wire.failures import decoded, http_failure, quoted, raw_text, request_id, unreadable
+from llmreq.wire.outcome import (
+    Answer,
+    Billed,
+    Call,
+    Failure,
+    HttpRequest,
+    HttpResponse,
+    ToolCall,
+    Usage,
+    counted,
+)
 from llmreq.wire.provider import Provider
 from llmreq.wire.rate_headers import rate_headers
 from llmreq.wire.schema_dialects import for_openai
@@ -88,7 +98,7 @@ class OpenAI:
 def _message(message: Mapping[str, Any]) -> dict[str, Any]:
     said: dict[str, Any] = {"role": message["role"], "content": message.get("content")}
     if message["role"] == "tool":
-        said["tool_call_id"] = message.get("tool_call_id")
+        said["tool_call_id"] = common.tool_call_id(message)
         said["content"] = common.text_of(message.get("content"))
     elif "name" in message:
         said["name"] = message["name"]
@@ -98,7 +108,7 @@ def _message(message: Mapping[str, Any]) -> dict[str, Any]:
             {
                 "id": call["id"],
                 "type": "function",
-                "function": {"name": call["tool_name"], "arguments": orjson.dumps(call["params"]).decode()},
+                "function": {"name": call["tool_name"], "arguments": common.json_text(call["params"])},
             }
             for call in calls
         ]
@@ -124,9 +134,9 @@ def _fitting(call: Call, params: dict[str, Any]) -> dict[str, Any]:
 def _text(content: Any) -> str | None:
     if isinstance(content, list):  # Mistral's reasoning models send parts
         content = "".join(
-            str(part.get("text", ""))
+            part["text"]
             for part in content
-            if isinstance(part, Mapping) and part.get("type") == "text"
+            if isinstance(part, Mapping) and part.get("type") == "text" and isinstance(part.get("text"), str)
         )
     return content if isinstance(content, str) and content else None
 
@@ -139,8 +149,14 @@ def _tool_calls(given: Any) -> tuple[ToolCall, ...]:
             continue
         arguments = function.get("arguments")
         params, raw = _arguments(arguments)
+        id, name = call.get("id"), function.get("name")
         calls.append(
-            ToolCall(str(call.get("id") or f"call_{index}"), str(function.get("name", "")), params, raw)
+            ToolCall(
+                id if isinstance(id, str) and id else f"call_{index}",
+                name if isinstance(name, str) else "",
+                params,
+                raw,
+            )
         )
     return tuple(calls)
 
@@ -149,7 +165,9 @@ def _arguments(arguments: Any) -> tuple[dict[str, Any] | None, str | None]:
     """The argument text decoded; an object as it is (some local servers); else (None, the text)."""
     if isinstance(arguments, dict):
         return arguments, None
-    text = arguments if isinstance(arguments, str) else ""
+    if arguments is not None and not isinstance(arguments, str):
+        return None, raw_text(arguments)
+    text = arguments or ""
     try:
         params = orjson.loads(text or "{}")
     except ValueError:
@@ -158,25 +176,23 @@ def _arguments(arguments: Any) -> tuple[dict[str, Any] | None, str | None]:
 
 
 def _usage(given: Any) -> Usage | None:
-    """Disjoint buckets from OpenAI's totals: cached and written tokens are a part of prompt_tokens there."""
-    if not isinstance(given, Mapping) or "prompt_tokens" not in given:
+    """Disjoint buckets from OpenAI's totals: cached and written tokens are a part of prompt_tokens there.
+
+    None when a total is missing or no count: then nobody knows the bill.
+    """
+    prompt, completion = counted(given, "prompt_tokens"), counted(given, "completion_tokens")
+    if prompt is None or completion is None:
         return None
-    prompt, completion = _count(given, "prompt_tokens"), _count(given, "completion_tokens")
     details, out = given.get("prompt_tokens_details"), given.get("completion_tokens_details")
-    read = min(_count(details, "cached_tokens"), prompt)
-    written = min(_count(details, "cache_write_tokens"), prompt - read)
+    read = min(counted(details, "cached_tokens") or 0, prompt)
+    written = min(counted(details, "cache_write_tokens") or 0, prompt - read)
     return Usage(
         input_tokens=prompt - read - written,
         cache_read_tokens=read,
         cache_write_5m_tokens=written,
         output_tokens=completion,
-        reasoning_tokens=min(_count(out, "reasoning_tokens"), completion),
+        reasoning_tokens=min(counted(out, "reasoning_tokens") or 0, completion),
     )
-
-
-def _count(given: Any, name: str) -> int:
-    value = given.get(name) if isinstance(given, Mapping) else None
-    return value if type(value) is int and 0 <= value < 2**53 else 0
 
 
 def _failure(
@@ -184,7 +200,11 @@ def _failure(
 ) -> Failure | None:
     refusal = message.get("refusal")
     if isinstance(refusal, str) and refusal:
-        return Failure(ErrorCode.REFUSED, f"the model refused: {refusal[:300]}", {"refusal": refusal[:2000]})
+        return Failure(
+            ErrorCode.REFUSED,
+            f"the model refused: {quoted(refusal, 300)}",
+            {"refusal": quoted(refusal, 2000)},
+        )
     if finish == "content_filter":
         return Failure(ErrorCode.CONTENT_FILTERED, "the provider's content filter stopped the answer")
     if finish in ("length", "model_length"):

@@ -40,6 +40,12 @@ class Usage:
     reasoning_tokens: int = 0
 
 
+def counted(given: Any, name: str) -> int | None:
+    """A token count of a provider's usage object, or None for what is no count."""
+    value = given.get(name) if isinstance(given, Mapping) else None
+    return value if type(value) is int and 0 <= value < 2**53 else None
+
+
 @dataclass(frozen=True, slots=True)
 class ToolCall:
     """One tool call in the contract's one shape. `params` is the decoded argument object.

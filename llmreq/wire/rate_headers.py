@@ -12,6 +12,7 @@ from llmreq.limits import MAX_RETRY_AFTER_SECONDS
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+_LARGEST = 1e12
 _GO_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s)")
 
 
@@ -39,9 +40,7 @@ def retry_after_seconds(headers: Mapping[str, str], now: float) -> float | None:
         at = parsedate_to_datetime(given)
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=UTC)
-    return _bounded((at - _EPOCH).total_seconds() - now)
+    return _bounded(_unix_seconds(at) - now)
 
 
 def go_duration_seconds(text: str) -> float | None:
@@ -49,7 +48,8 @@ def go_duration_seconds(text: str) -> float | None:
     parts = _GO_PART.findall(text)
     if not parts or "".join(number + unit for number, unit in parts) != text:
         return None
-    return sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+    seconds = sum(float(number) * _UNIT_SECONDS[unit] for number, unit in parts)
+    return seconds if seconds < _LARGEST else None
 
 
 def rate_headers(headers: Mapping[str, str], now: float) -> dict[str, RateHeaders]:
@@ -85,9 +85,15 @@ def _anthropic(headers: Mapping[str, str], resource: str, now: float) -> RateHea
 
 def _until(stamp: str | None, now: float) -> float | None:
     try:
-        return max(0.0, datetime.fromisoformat(stamp).timestamp() - now) if stamp else None
-    except (ValueError, OverflowError, OSError):
+        at = datetime.fromisoformat(stamp) if stamp else None
+    except ValueError:
         return None
+    return max(0.0, _unix_seconds(at) - now) if at is not None else None
+
+
+def _unix_seconds(at: datetime) -> float:
+    """A time without its zone is UTC's, never this machine's."""
+    return ((at if at.tzinfo is not None else at.replace(tzinfo=UTC)) - _EPOCH).total_seconds()
 
 
 def _number(text: str | None) -> float | None:
@@ -95,7 +101,7 @@ def _number(text: str | None) -> float | None:
         number = float(text) if text is not None else None
     except ValueError:
         return None
-    return number if number is not None and 0 <= number < 1e12 else None
+    return number if number is not None and 0 <= number < _LARGEST else None
 
 
 def _whole(text: str | None) -> int | None:

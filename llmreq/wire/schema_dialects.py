@@ -61,8 +61,11 @@ def for_anthropic(schema: Any) -> Compiled:
 def _cached(compiler: Callable[[Any], Compiled], schema: Any) -> Compiled:
     try:
         return _from_text(compiler, orjson.dumps(schema))
-    except TypeError:  # an integer beyond 64 bits
-        return compiler(schema)
+    except TypeError:  # an integer beyond 64 bits, or more levels than the encoder goes down
+        try:
+            return compiler(schema)
+        except RecursionError:
+            return Compiled(None)
 
 
 @lru_cache(maxsize=COMPILED_SCHEMAS_KEPT)
