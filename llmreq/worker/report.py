@@ -11,6 +11,7 @@ from uuid import UUID
 
 import orjson
 
+from llmreq.check.decode import storable_text
 from llmreq.errors import ErrorCode
 from llmreq.wire.outcome import Answer, Billed, Failure, Usage
 from llmreq.wire.rate_headers import RateHeaders
@@ -65,7 +66,7 @@ def answer_facts(answer: Answer, latency_ms: int | None) -> dict[str, Any]:
         "billed": answer.billed
         if usage is not None or answer.billed is not Billed.BY_USAGE
         else Billed.UPPER_BOUND,
-        "response": answer.text,
+        "response": None if answer.text is None else storable_text(answer.text)[0],
         "http_status": answer.http_status,
         "finish_reason": answer.finish_reason,
         "provider_model": answer.model,
