@@ -124,9 +124,7 @@ BEGIN
         reasoning_tokens = q.reasoning_tokens + coalesce(o.reasoning_tokens, 0),
         -- A lost call's bound may have been unknown (NULL): then only a fresh sum says what the others cost.
         cost_usd = CASE WHEN NOT d.booked THEN q.cost_usd + d.attempt_usd
-                        ELSE d.attempt_usd + (
-                          SELECT CASE WHEN count(*) = count(x.cost_usd) THEN coalesce(sum(x.cost_usd), 0) END
-                          FROM llm_attempts x WHERE x.request_id = q.id AND x.claim_seq <> o.claim_seq) END,
+                        ELSE d.attempt_usd + llmreq_cost_of_others(q.id, o.claim_seq) END,
         updated_at = v_now,
         -- The rest moves only with a claim that still stands or is adopted.
         status = CASE WHEN NOT d.moves THEN q.status
@@ -213,8 +211,10 @@ END
 $$;
 
 -- llmreq_booking(request, claim_seq, claimed_at) → its row in the ledger, if it has one
+-- Volatile, so that it sees what a rescue booked while this finish waited for the request's lock: a stable function would look
+-- with the eyes of the statement's beginning, and the lost call would be paid twice.
 CREATE OR REPLACE FUNCTION llmreq_booking(p_id uuid, p_claim_seq integer, p_claimed_at timestamptz) RETURNS llm_attempts
-LANGUAGE plpgsql STABLE STRICT
+LANGUAGE plpgsql VOLATILE STRICT
 AS $$
 DECLARE
   a llm_attempts;
@@ -222,5 +222,17 @@ BEGIN
   SELECT * INTO a FROM llm_attempts x
   WHERE x.request_id = p_id AND x.claim_seq = p_claim_seq AND x.claimed_at = p_claimed_at;
   RETURN a;
+END
+$$;
+
+-- llmreq_cost_of_others(request, claim_seq) → dollars of the request's other calls; NULL when one is unknown
+-- Volatile for the same reason.
+CREATE OR REPLACE FUNCTION llmreq_cost_of_others(p_id uuid, p_claim_seq integer) RETURNS numeric
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+  RETURN (
+    SELECT CASE WHEN count(*) = count(x.cost_usd) THEN coalesce(sum(x.cost_usd), 0) END
+    FROM llm_attempts x WHERE x.request_id = p_id AND x.claim_seq <> p_claim_seq);
 END
 $$;

@@ -14,7 +14,8 @@ def check(scene: Scene) -> None:
     found = {row["dedupe_key"] for row in table.all("SELECT dedupe_key FROM llm_requests")}
     assert set(scene.inserted) <= found, f"lost: {sorted(set(scene.inserted) - found)[:5]}"
     assert table.count(OPEN) == 0, "some requests never ended"
-    assert table.all("SELECT * FROM llmreq_ledger_check") == [], "the books do not balance"
+    unbalanced = table.all("SELECT * FROM llmreq_ledger_check LIMIT 5")
+    assert unbalanced == [], f"the books do not balance: {unbalanced}"
     assert table.all("SELECT lane FROM llm_lanes WHERE in_flight <> 0") == [], "permits are still held"
     held = "hold_usd IS NOT NULL OR held_input_tokens IS NOT NULL OR held_output_tokens IS NOT NULL OR worker_id IS NOT NULL"
     assert table.count(held) == 0, "holds are left"

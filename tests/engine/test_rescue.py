@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+
 from tests.engine.queue import Queue
 
 
@@ -152,3 +156,28 @@ def test_a_worker_that_retires_with_work_left_is_rescued_at_once(queue: Queue) -
     assert queue.one("SELECT llmreq_retire(%s) AS clean", worker)["clean"] is False
     assert queue.rescue() == 1
     assert queue.request(row)["status"] == "pending"
+
+
+def test_a_finish_that_waited_for_the_rescue_replaces_its_booking(queue: Queue, database: str) -> None:
+    """Both at once: the finish began before the rescue had committed."""
+    row = queue.insert()
+    worker = queue.worker(lease=15)
+    claim = queue.claim_one(worker)
+    queue.advance(seconds=16)
+    other = Queue.open(database)
+    other.set_clock(queue.now)
+    queue.run("BEGIN")
+    assert queue.rescue() == 1
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(other.finish, worker, claim)
+        blocked = "SELECT 1 AS x FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+        with psycopg.connect(database, autocommit=True) as watcher:
+            while not watcher.execute(blocked).fetchone():
+                pass
+        queue.run("COMMIT")
+        done = waiting.result(timeout=10)
+    assert done["accepted"]
+    end = queue.request(row)
+    (attempt,) = queue.attempts(row)
+    assert (end["status"], attempt["outcome"]) == ("completed", "completed")
+    assert end["cost_usd"] == attempt["cost_usd"]
