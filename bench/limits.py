@@ -12,8 +12,8 @@ from llmreq.simulator.process import Simulator
 RPM, TPM, MARGIN = 6_000, 600_000, 0.9
 REQUESTS, TOKENS = "gpt-6-luna", "gpt-6-sol"
 WARM_SECONDS = 15
-CAPS = (20, 200)
-"""Output caps of small and large requests; their prompts are ten to one as well."""
+SMALL, LARGE = (60, 20), (600, 200)
+"""Words asked and most tokens answered: ten to one, every second request large, so that sizes truly mix."""
 
 
 def run(seconds: int, workers: int, kill: bool, folder: Path) -> dict[str, Any]:
@@ -28,6 +28,7 @@ def run(seconds: int, workers: int, kill: bool, folder: Path) -> dict[str, Any]:
         with fleet(url, simulator.openai_base_url, folder) as team:
             for _ in range(workers):
                 team.start("--concurrency", "256")
+            _await_workers(connection, workers)
             time.sleep(WARM_SECONDS)
             began, before = time.monotonic(), simulator.ledger()
             for part in range(3):
@@ -57,14 +58,26 @@ def _fill(connection: Connection, seconds: int) -> None:
         " ('openai/' || %s, 'openai', %s, %s, NULL, %s), ('openai/' || %s, 'openai', %s, NULL, %s, %s)",
         (REQUESTS, REQUESTS, RPM, MARGIN, TOKENS, TOKENS, TPM, MARGIN),
     )
-    insert = (
-        "INSERT INTO llm_requests (provider, model, messages, params) SELECT 'openai', %s,"
-        " jsonb_build_array(jsonb_build_object('role', 'user', 'content', n || repeat(' word', %s))),"
-        " jsonb_build_object('max_output_tokens', %s::int) FROM generate_series(1, %s) n"
-    )
-    connection.execute(insert, (REQUESTS, 10, 20, int(RPM / 60 * seconds * 1.2)))
-    for words, cap, count in ((60, CAPS[0], 10), (600, CAPS[1], 10)):
-        connection.execute(insert, (TOKENS, words, cap, int(TPM / 60 * seconds / 600 * count / 10 * 1.3)))
+    requests, tokens = int(RPM / 60 * seconds * 1.2), int(TPM / 60 * seconds * 1.3)
+    mean = (sum(SMALL) + sum(LARGE)) / 2
+    for model, small, large, count in ((REQUESTS, (10, 20), (10, 20), requests), (TOKENS, SMALL, LARGE, int(tokens / mean))):
+        connection.execute(
+            "INSERT INTO llm_requests (provider, model, messages, params)"
+            " SELECT 'openai', %s, jsonb_build_array(jsonb_build_object('role', 'user', 'content', n || repeat(' word', words))),"
+            " jsonb_build_object('max_output_tokens', cap)"
+            " FROM generate_series(1, %s) n CROSS JOIN LATERAL ("
+            "   SELECT CASE n %% 2 WHEN 0 THEN %s ELSE %s END AS words, CASE n %% 2 WHEN 0 THEN %s ELSE %s END AS cap) size",
+            (model, count, small[0], large[0], small[1], large[1]),
+        )
+
+
+def _await_workers(connection: Connection, workers: int) -> None:
+    """The fleet as a whole is measured, so the clock starts when all of it is there."""
+    while True:
+        row = connection.execute("SELECT count(*) FROM llm_workers").fetchone()
+        if row and row[0] >= workers:
+            return
+        time.sleep(0.1)
 
 
 def _used(before: dict[str, Any], after: dict[str, Any], model: str, what: str) -> int:
