@@ -60,7 +60,10 @@ def _fill(connection: Connection, seconds: int) -> None:
     )
     requests, tokens = int(RPM / 60 * seconds * 1.2), int(TPM / 60 * seconds * 1.3)
     mean = (sum(SMALL) + sum(LARGE)) / 2
-    for model, small, large, count in ((REQUESTS, (10, 20), (10, 20), requests), (TOKENS, SMALL, LARGE, int(tokens / mean))):
+    for model, small, large, count in (
+        (REQUESTS, (10, 20), (10, 20), requests),
+        (TOKENS, SMALL, LARGE, int(tokens / mean)),
+    ):
         connection.execute(
             "INSERT INTO llm_requests (provider, model, messages, params)"
             " SELECT 'openai', %s, jsonb_build_array(jsonb_build_object('role', 'user', 'content', n || repeat(' word', words))),"

@@ -28,6 +28,10 @@ def _count(
     return sa.Column(name, kind, nullable=False, server_default=sa.text(default))
 
 
+def _sum(name: str) -> sa.Column[object]:
+    return sa.Column(name, sa.Numeric, nullable=False, server_default=sa.text("0"))
+
+
 def _text(name: str, default: str | None = None) -> sa.Column[str]:
     return sa.Column(name, sa.Text, nullable=default is None, server_default=default)
 
@@ -51,7 +55,9 @@ llm_requests = sa.Table(
     _count("cache_write_tokens"),
     _count("reasoning_tokens"),
     sa.Column("estimated_tokens", sa.BigInteger),
+    sa.Column("hold_tokens", sa.BigInteger),
     _count("claim_seq", sa.Integer),
+    sa.Column("budget_id", sa.Integer),
     sa.Column("input_bytes", sa.Integer),
     sa.Column("output_cap", sa.Integer),
     sa.Column("held_input_tokens", sa.Integer),
@@ -64,11 +70,14 @@ llm_requests = sa.Table(
     _count("route_position", sa.SmallInteger, "1"),
     _count("priority", sa.SmallInteger, "5"),
     sa.Column("allow_text", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("unpriced", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("writes_cache", sa.Boolean, nullable=False, server_default=sa.false()),
     _text("status", "pending"),
     _text("wait_reason"),
     _text("lane"),
     _text("provider"),
     _text("model"),
+    _text("service_tier"),
     sa.Column("hold_usd", sa.Numeric),
     sa.Column("cost_usd", sa.Numeric, server_default=sa.text("0")),
     _text("error_code"),
@@ -104,7 +113,7 @@ llm_requests = sa.Table(
     _text("on_unavailable", "wait"),
 )
 
-_pending = sa.text("status = 'pending'")
+_pending = sa.text("status = 'pending' AND budget_id IS NULL")
 _requests = llm_requests.c
 sa.Index(
     "llm_requests_pending_idx",
@@ -114,6 +123,20 @@ sa.Index(
     _requests.scheduled_at,
     _requests.id,
     postgresql_where=_pending,
+)
+sa.Index(
+    "llm_requests_budget_idx",
+    _requests.budget_id,
+    _requests.priority,
+    _requests.scheduled_at,
+    _requests.id,
+    postgresql_where=sa.text("status = 'pending' AND budget_id IS NOT NULL"),
+)
+sa.Index(
+    "llm_requests_created_idx",
+    _requests.created_at,
+    postgresql_using="brin",
+    postgresql_with={"pages_per_range": 32, "autosummarize": True},
 )
 sa.Index(
     "llm_requests_processing_idx", _requests.worker_id, postgresql_where=sa.text("status = 'processing'")
@@ -191,7 +214,19 @@ llm_attempts = sa.Table(
     _text("error_message"),
     sa.Column("validation_errors", JSONB),
     sa.Column("repairs", JSONB),
+    _text("service_tier"),
+    sa.Column("ceiling_usd", sa.Numeric),
+    sa.Column("bound_tokens", sa.BigInteger),
+    sa.Column("estimated_input_tokens", sa.BigInteger),
+    sa.Column("estimated_output_tokens", sa.BigInteger),
     postgresql_partition_by="RANGE (claimed_at)",
+)
+
+sa.Index(
+    "llm_attempts_run_idx",
+    llm_attempts.c.run_id,
+    llm_attempts.c.claimed_at,
+    postgresql_where=sa.text("run_id IS NOT NULL"),
 )
 
 llm_lanes = sa.Table(
@@ -341,3 +376,100 @@ llmreq_meta = sa.Table(
     sa.Column("value", sa.Text, nullable=False),
     _time("updated_at", default=True),
 )
+
+llm_budgets = sa.Table(
+    "llm_budgets",
+    metadata,
+    sa.Column("id", sa.Integer, sa.Identity(always=True), primary_key=True),
+    sa.Column("scope", sa.Text, nullable=False),
+    _text("subject", ""),
+    sa.Column("period", sa.Text, nullable=False),
+    sa.Column("limit_usd", sa.Numeric),
+    sa.Column("limit_tokens", sa.BigInteger),
+    _text("on_exhausted", "wait"),
+    sa.Column("warn_at", ARRAY(sa.Numeric), nullable=False, server_default=sa.text("'{0.8}'")),
+    sa.Column(
+        "period_start", TIMESTAMP(timezone=True), nullable=False, server_default=sa.text("'-infinity'")
+    ),
+    _sum("spent_usd"),
+    _sum("held_usd"),
+    _count("spent_tokens"),
+    _count("held_tokens"),
+    _sum("warned"),
+    sa.Column("waiting", sa.Boolean, nullable=False, server_default=sa.false()),
+    _sum("needs_usd"),
+    _count("needs_tokens"),
+    _time("created_at", default=True),
+    _time("updated_at", default=True),
+)
+sa.Index(
+    "llm_budgets_subject_idx",
+    llm_budgets.c.scope,
+    llm_budgets.c.subject,
+    llm_budgets.c.period,
+    unique=True,
+)
+sa.Index("llm_budgets_waiting_idx", llm_budgets.c.id, postgresql_where=sa.text("waiting"))
+
+_NO_RUN = "'00000000-0000-0000-0000-000000000000'"
+llm_usage_daily = sa.Table(
+    "llm_usage_daily",
+    metadata,
+    sa.Column("day", sa.Date, primary_key=True),
+    *(
+        sa.Column(name, sa.Text, primary_key=True)
+        for name in ("tenant_id", "agent_id", "task_type", "kind", "provider", "model")
+    ),
+    sa.Column("run_id", UUID, primary_key=True, server_default=sa.text(_NO_RUN)),
+    *(
+        _count(name)
+        for name in (
+            "calls",
+            "counted_calls",
+            "failed_calls",
+            "lost_calls",
+            "unpriced_calls",
+            "input_tokens",
+            "cache_read_tokens",
+            "cache_write_5m_tokens",
+            "cache_write_1h_tokens",
+            "output_tokens",
+            "reasoning_tokens",
+            "unpriced_tokens",
+            "bound_tokens",
+            "estimated_tokens",
+            "estimate_error_tokens",
+        )
+    ),
+    *(_sum(name) for name in ("cost_usd", "failed_usd", "upper_bound_usd", "ceiling_usd")),
+)
+sa.Index(
+    "llm_usage_daily_run_idx",
+    llm_usage_daily.c.run_id,
+    postgresql_where=sa.text(f"run_id <> {_NO_RUN}"),
+)
+
+llm_output_means = sa.Table(
+    "llm_output_means",
+    metadata,
+    sa.Column("lane", sa.Text, primary_key=True),
+    sa.Column("agent_id", sa.Text, primary_key=True),
+    sa.Column("task_type", sa.Text, primary_key=True),
+    sa.Column("answers", sa.BigInteger, nullable=False),
+    sa.Column("mean_tokens", sa.Double, nullable=False),
+    _time("updated_at", default=True),
+)
+
+llm_events = sa.Table(
+    "llm_events",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    _time("created_at", default=True),
+    _time("announced_at"),
+    sa.Column("kind", sa.Text, nullable=False),
+    sa.Column("subject", sa.Text, nullable=False),
+    sa.Column("message", sa.Text, nullable=False),
+    sa.Column("details", JSONB, nullable=False, server_default=sa.text("'{}'")),
+)
+sa.Index("llm_events_unannounced_idx", llm_events.c.id, postgresql_where=sa.text("announced_at IS NULL"))
+sa.Index("llm_events_subject_idx", llm_events.c.kind, llm_events.c.subject)

@@ -117,7 +117,9 @@ def _lanes(connection: psycopg.Connection[Any]) -> Findings:
             message = f"{lane['state']}{until}: {lane['block_message'] or 'set by hand'}"
             yield Finding(f"lane {lane['lane']}", "warn", message, "see llmreq status")
     for lane in ask(connection, "unpriced_lanes"):
-        message = f"has no price: {lane['unpriced_calls']} calls of the last day cost nobody knows what"
+        message = (
+            f"has no price: {lane['unpriced_calls']} calls of today and yesterday cost nobody knows what"
+        )
         yield Finding(f"lane {lane['lane']}", "warn", message, f"run llmreq prices set {lane['lane']}")
 
 

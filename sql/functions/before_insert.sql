@@ -22,6 +22,10 @@ BEGIN
   NEW.attempts := 0;
   NEW.worker_id := NULL;
   NEW.cost_usd := 0;
+  NEW.budget_id := NULL;
+  NEW.hold_usd := NULL;
+  NEW.hold_tokens := NULL;
+  NEW.unpriced := false;
 
   v_problem := llmreq_message_problem(NEW.messages, NEW.content);
   IF v_problem IS NOT NULL THEN
@@ -47,6 +51,9 @@ AS $$
 DECLARE
   v_input text := concat(r.messages::text, r.content, r.response_schema::text, r.tools::text);
 BEGIN
+  -- What may make its tokens dearer.
+  r.service_tier := CASE WHEN r.params ? 'service_tier' THEN nullif(llmreq_service_tier(r.params ->> 'service_tier'), 'standard') END;
+  r.writes_cache := strpos(v_input, '"cache_control"') > 0 OR coalesce(r.params ?| '{cache_control,prompt_cache_retention,prompt_cache_options}', false);
   r.input_bytes := octet_length(v_input);
   r.output_cap := llmreq_output_cap(r.params);
   r.estimated_tokens := CASE WHEN p_estimate > 0 THEN p_estimate ELSE llmreq_estimate_tokens(v_input) + r.output_cap END;
@@ -103,6 +110,13 @@ BEGIN
     NEW := llmreq_place(NEW);
   END IF;
   NEW := llmreq_measure(NEW, 0);
+  IF OLD.budget_id IS NOT NULL THEN
+    NEW.budget_id := NULL;  -- it may cost less now, or more: the next claim looks again
+    NEW.wait_reason := NULL;
+    NEW.hold_usd := NULL;
+    NEW.hold_tokens := NULL;
+    NEW.error_message := NULL;
+  END IF;
   NEW.claim_seq := OLD.claim_seq + 1;
   NEW.updated_at := llmreq_now();
   RETURN NEW;

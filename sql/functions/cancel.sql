@@ -11,7 +11,8 @@ BEGIN
   SELECT status INTO v_status FROM llm_requests WHERE id = p_id FOR NO KEY UPDATE;
   IF v_status IN ('pending', 'waiting') THEN
     UPDATE llm_requests
-    SET status = 'cancelled', claim_seq = claim_seq + 1, wait_reason = NULL, completed_at = llmreq_now(), updated_at = llmreq_now()
+    SET status = 'cancelled', claim_seq = claim_seq + 1, wait_reason = NULL, budget_id = NULL, hold_usd = NULL,
+        hold_tokens = NULL, completed_at = llmreq_now(), updated_at = llmreq_now()
     WHERE id = p_id;
     RETURN 'cancelled';
   ELSIF v_status = 'processing' THEN

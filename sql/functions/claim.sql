@@ -40,7 +40,9 @@ DECLARE
   v_provider llm_lanes;
   v_share integer;
   v_taken integer;
+  v_budgeted boolean;
 BEGIN
+  LOCK TABLE llm_budgets IN ROW EXCLUSIVE MODE;  -- no budget begins while this claim is half-way
   SELECT w.providers INTO v_providers FROM llm_workers w
   WHERE w.id = p_worker AND w.state = 'alive' AND w.lease_until > v_now
   FOR KEY SHARE;
@@ -48,6 +50,10 @@ BEGIN
     RAISE EXCEPTION 'worker % has no lease', p_worker USING ERRCODE = 'LQ001';
   END IF;
 
+  v_budgeted := EXISTS (SELECT FROM llm_budgets);
+  IF v_budgeted THEN
+    PERFORM llmreq_wake(v_now);
+  END IF;
   v_wanted := llmreq_open_lanes(v_providers, p_limit, v_now);
   FOR i IN 1 .. 5 LOOP
     EXIT WHEN v_wanted = '{}';
@@ -59,7 +65,7 @@ BEGIN
       CONTINUE WHEN NOT FOUND AND EXISTS (SELECT FROM llm_lanes x WHERE x.lane = llmreq_provider_lane(v_lane.lane));
       -- An equal share for each lane; what one leaves, the next may have.
       v_share := ceil(v_left::numeric / greatest(1, cardinality(v_wanted)));
-      RETURN QUERY SELECT * FROM llmreq_claim_lane(p_worker, v_lane, v_provider, v_share, v_now);
+      RETURN QUERY SELECT * FROM llmreq_claim_lane(p_worker, v_lane, v_provider, v_share, v_budgeted, v_now);
       GET DIAGNOSTICS v_taken = ROW_COUNT;
       v_left := v_left - v_taken;
       v_wanted := array_remove(v_wanted, v_lane.lane);
@@ -72,16 +78,18 @@ BEGIN
   FOR v_lane IN SELECT l.* FROM llm_lanes l WHERE l.lane = ANY (v_more) ORDER BY random() LOOP
     EXIT WHEN v_left <= 0;
     SELECT x.* INTO v_provider FROM llm_lanes x WHERE x.lane = llmreq_provider_lane(v_lane.lane);
-    RETURN QUERY SELECT * FROM llmreq_claim_lane(p_worker, v_lane, v_provider, v_left, v_now);
+    RETURN QUERY SELECT * FROM llmreq_claim_lane(p_worker, v_lane, v_provider, v_left, v_budgeted, v_now);
     GET DIAGNOSTICS v_taken = ROW_COUNT;
     v_left := v_left - v_taken;
   END LOOP;
 END
 $$;
 
--- llmreq_claim_lane(worker, lane row, provider's row, limit, now) → the claimed requests of one lane
+-- llmreq_claim_lane(worker, lane row, provider's row, limit, budgeted, now) → the claimed requests of one lane
 -- The caller has locked both rows; `p` holds the limits of all the provider's lanes and is NULL where there are none.
-CREATE OR REPLACE FUNCTION llmreq_claim_lane(p_worker bigint, l llm_lanes, p llm_lanes, p_limit integer, p_now timestamptz)
+CREATE OR REPLACE FUNCTION llmreq_claim_lane(
+  p_worker bigint, l llm_lanes, p llm_lanes, p_limit integer, p_budgeted boolean, p_now timestamptz
+)
 RETURNS TABLE (
   id uuid, claim_seq integer, claimed_at timestamptz, lane text, tenant_id text, attempt smallint, max_output_tokens integer,
   priced boolean
@@ -97,6 +105,9 @@ DECLARE
   v_priorities smallint[];
   v_lows timestamptz[];
   v_low_ids uuid[];
+  v_picked llmreq_picked[];
+  v_prices llmreq_token_price[];
+  v_ceiling numeric;
 BEGIN
   l := llmreq_filled(l, p_now);
   IF p.lane IS NOT NULL THEN
@@ -116,33 +127,42 @@ BEGIN
     RETURN;
   END IF;
 
+  v_picked := ARRAY(SELECT k FROM llmreq_pick(
+    l, v_tenants, v_priorities, v_lows, v_low_ids, v_room, coalesce(least(l.token_level, p.token_level), 'Infinity'),
+    coalesce(least(l.input_level, p.input_level), 'Infinity'), coalesce(least(l.output_level, p.output_level), 'Infinity'), p_now) k);
+  v_prices := llmreq_token_prices(l.provider, l.model, p_now);
+  IF p_budgeted THEN
+    v_ceiling := llmreq_ceiling();
+    v_picked := llmreq_admit(l, v_picked, v_prices, v_ceiling, p_now);
+  END IF;
+  IF v_picked = '{}' THEN
+    RETURN;
+  END IF;
+
   RETURN QUERY
   WITH picked AS MATERIALIZED (
-    SELECT k.* FROM llmreq_pick(
-      l, v_tenants, v_priorities, v_lows, v_low_ids, v_room, coalesce(least(l.token_level, p.token_level), 'Infinity'), coalesce(least(l.input_level, p.input_level), 'Infinity'),
-      coalesce(least(l.output_level, p.output_level), 'Infinity'), p_now) k
+    SELECT k.* FROM unnest(v_picked) k
   ), locked AS MATERIALIZED (
-    SELECT r.id, k.tenant_id, k.priority, k.scheduled_at, k.input_tokens, k.output_tokens, k.start_at, k.end_at, k.crowded
+    SELECT r.id, k.tenant_id, k.priority, k.scheduled_at, k.input_tokens, k.output_tokens, k.start_at, k.end_at, k.crowded,
+           h.usd, h.tokens, h.unpriced
     FROM picked k JOIN llm_requests r ON r.id = k.id
+    CROSS JOIN LATERAL llmreq_hold(r.input_bytes, octet_length(r.response), r.output_cap, r.service_tier, r.writes_cache,
+                                   v_prices, v_ceiling) h
     -- By the ids themselves: a plan that was made while the table was empty would read all of it to join. And written so that
     -- no plan can take it for the predicate of the pending index and walk that.
     WHERE r.id = ANY (ARRAY(SELECT x.id FROM picked x)) AND lower(r.status) = 'pending' AND lower(r.lane) = lower(l.lane)
+      AND r.budget_id IS NULL
     FOR NO KEY UPDATE OF r SKIP LOCKED
-  ), price AS MATERIALIZED (
-    SELECT h.* FROM llmreq_hold_per_token(l.provider, l.model, p_now) h
   ), taken AS (
     UPDATE llm_requests r
     SET status = 'processing', claim_seq = r.claim_seq + 1, claimed_at = p_now, worker_id = p_worker, wait_reason = NULL,
         provider = l.provider, model = l.model,
         held_input_tokens = CASE WHEN v_limited THEN k.input_tokens END,
         held_output_tokens = CASE WHEN v_limited THEN k.output_tokens END,
-        -- No text has more tokens than bytes / 1.4: hex and base64 come nearest. A re-ask sends the last answer again.
-        hold_usd = ceil((coalesce(r.input_bytes, 0) + 2 * coalesce(octet_length(r.response), 0) + 1000) / 1.4)
-                     * (SELECT input_usd FROM price)
-                   + coalesce(r.output_cap, 4096) * (SELECT output_usd FROM price),
+        hold_usd = k.usd, hold_tokens = k.tokens, unpriced = k.unpriced,
         updated_at = p_now
     FROM locked k WHERE r.id = k.id AND r.id = ANY (ARRAY(SELECT x.id FROM locked x))
-    RETURNING r.id, r.claim_seq, r.attempts, r.output_cap, r.hold_usd, k.tenant_id, k.priority, k.scheduled_at,
+    RETURNING r.id, r.claim_seq, r.attempts, r.output_cap, r.unpriced, k.tenant_id, k.priority, k.scheduled_at,
               k.input_tokens, k.output_tokens, k.start_at, k.end_at, k.crowded
   ), total AS MATERIALIZED (
     SELECT count(*)::integer AS requests, sum(t.input_tokens) AS input, sum(t.output_tokens) AS output,
@@ -180,7 +200,7 @@ BEGIN
     WHERE m.moved_at < p_now - interval '25 ms' OR (EXCLUDED.low, EXCLUDED.low_id) < (m.low, m.low_id)
   )
   SELECT t.id, t.claim_seq, p_now, l.lane, t.tenant_id, (t.attempts + 1)::smallint, coalesce(t.output_cap, 4096),
-         t.hold_usd IS NOT NULL
+         NOT t.unpriced
   FROM taken t;
 END
 $$;
@@ -249,11 +269,11 @@ BEGIN
     v_mark := (SELECT min(x) FROM unnest(v_marked) x WHERE x > v_last);
     IF v_mark IS NULL THEN
       SELECT r.lane INTO lane FROM llm_requests r
-      WHERE r.status = 'pending' AND r.lane > v_last ORDER BY r.lane LIMIT 1;
+      WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane > v_last ORDER BY r.lane LIMIT 1;
       EXIT WHEN NOT FOUND;
     ELSE
       SELECT r.lane INTO lane FROM llm_requests r
-      WHERE r.status = 'pending' AND r.lane > v_last AND r.lane < v_mark ORDER BY r.lane LIMIT 1;
+      WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane > v_last AND r.lane < v_mark ORDER BY r.lane LIMIT 1;
       lane := coalesce(llmreq_pending_lanes.lane, v_mark);
     END IF;
     v_last := llmreq_pending_lanes.lane;

@@ -5,7 +5,7 @@
 --   billed                       'usage' (the counts below), 'none', 'upper_bound' (nobody will ever know)
 --   response, parsed_response, validation_errors, repairs, error_message, error_details, retry_after_seconds
 --   input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens
---   max_output_tokens, http_status, finish_reason, provider_model, provider_request_id, latency_ms
+--   max_output_tokens, http_status, finish_reason, provider_model, provider_request_id, service_tier, latency_ms
 --   rate                         what the answer's rate-limit headers said: llmreq_heed_headers
 -- The worker says what it saw; what happens next is decided here, by llmreq_error_rules().
 --
@@ -18,7 +18,8 @@
 --   An outcome that is not in the result was not settled (two outcomes of one request in one batch): send it again.
 --   A request's tokens and dollars are the sum over its attempts, in the same transaction.
 -- Races
---   Requests are locked in id order, lanes in name order after them: two finishes cannot deadlock. A claim skips locked rows.
+--   Requests are locked in id order, then lanes by name, then budgets by id: two finishes cannot deadlock. A claim skips what is
+--   locked. The rows of the daily rollup follow their lane's lock.
 CREATE OR REPLACE FUNCTION llmreq_finish(p_worker bigint, p_outcomes json)
 RETURNS TABLE (id uuid, claim_seq integer, accepted boolean, status text)
 LANGUAGE plpgsql
@@ -27,7 +28,12 @@ AS $$
 #variable_conflict use_column
 DECLARE
   v_now timestamptz := llmreq_now();
+  v_budgeted boolean;
+  v_ceiling numeric;
 BEGIN
+  LOCK TABLE llm_budgets IN ROW EXCLUSIVE MODE;  -- no budget begins while this finish is half-way
+  v_budgeted := EXISTS (SELECT FROM llm_budgets);
+  v_ceiling := llmreq_ceiling();
   RETURN QUERY
   WITH outcome AS MATERIALIZED (
     SELECT DISTINCT ON (o.id) o.*
@@ -35,7 +41,8 @@ BEGIN
     ORDER BY o.id, o.claim_seq
   ), request AS MATERIALIZED (
     -- Only what decides: the payload stays where it is.
-    SELECT r.id, r.status, r.claim_seq, r.lane, r.attempts, r.max_attempts, r.hold_usd, r.error_code, r.validation_errors,
+    SELECT r.id, r.status, r.claim_seq, r.lane, r.attempts, r.max_attempts, r.hold_usd, r.hold_tokens, r.unpriced,
+           r.error_code, r.validation_errors,
            r.cancel_requested_at, r.route_id, r.route_position, r.estimated_tokens, r.held_input_tokens, r.held_output_tokens,
            r.run_id, r.parent_id, r.tenant_id, r.agent_id, r.task_type, r.kind
     FROM llm_requests r
@@ -44,7 +51,8 @@ BEGIN
     FOR NO KEY UPDATE
   ), classed AS MATERIALIZED (
     SELECT o.id AS outcome_id, o.claim_seq AS outcome_seq, o.claimed_at, o.outcome, o.billed, r.*,
-           a.request_id IS NOT NULL AS booked, a.cost_usd AS booked_usd, coalesce(a.lane, r.lane) AS called_lane,
+           a.request_id IS NOT NULL AS booked, a.cost_usd AS booked_usd, a.ceiling_usd AS booked_ceiling,
+           a.bound_tokens AS booked_bound, coalesce(a.lane, r.lane) AS called_lane,
            CASE
              WHEN r.id IS NULL THEN 'gone'
              WHEN r.status = 'processing' AND r.claim_seq = o.claim_seq THEN 'live'
@@ -64,22 +72,38 @@ BEGIN
     FROM (SELECT DISTINCT c.called_lane FROM classed c WHERE c.billed = 'usage' AND c.class IN ('live', 'adopted', 'late')) l
     CROSS JOIN LATERAL llmreq_price_rows(
       split_part(l.called_lane, '/', 1), substr(l.called_lane, strpos(l.called_lane, '/') + 1)) p
+  ), mean AS MATERIALIZED (
+    SELECT g.called_lane AS lane, g.agent_id, g.task_type, llmreq_mean_output(g.called_lane, g.agent_id, g.task_type) AS mean_tokens
+    FROM (SELECT DISTINCT c.called_lane, c.agent_id, c.task_type FROM classed c WHERE c.class IN ('live', 'adopted', 'late')) g
   ), decided AS MATERIALIZED (
     SELECT c.*, c.class IN ('live', 'adopted') AS moves, (priced.version).id AS price_id, rule.breaker,
            coalesce(rule.charged, c.outcome = 'completed')::integer + c.attempts AS attempts_now,
            CASE c.billed
              WHEN 'none' THEN 0
-             WHEN 'upper_bound' THEN CASE WHEN c.class = 'live' THEN c.hold_usd ELSE c.booked_usd END
+             WHEN 'upper_bound' THEN CASE WHEN c.class <> 'live' THEN c.booked_usd WHEN NOT c.unpriced THEN c.hold_usd END
              ELSE llmreq_cost(priced.version, o.input_tokens, o.cache_read_tokens, o.cache_write_5m_tokens,
                               o.cache_write_1h_tokens, o.output_tokens)
            END AS attempt_usd,
+           -- What a budget counts where the cost stays unknown: what was held, or the tokens at the ceiling.
+           CASE WHEN c.class <> 'live' THEN coalesce(c.booked_usd, c.booked_ceiling) WHEN c.billed = 'upper_bound' OR NOT c.unpriced
+                THEN c.hold_usd ELSE (coalesce(o.input_tokens, 0) + coalesce(o.cache_read_tokens, 0) + coalesce(o.cache_write_5m_tokens, 0)
+                                      + coalesce(o.cache_write_1h_tokens, 0) + coalesce(o.output_tokens, 0)) * v_ceiling END AS if_unknown_usd,
+           CASE WHEN c.billed = 'upper_bound' THEN CASE WHEN c.class = 'live' THEN c.hold_tokens ELSE c.booked_bound END END AS bound,
+           CASE WHEN c.billed = 'usage' THEN
+             coalesce(o.input_tokens, 0) + coalesce(o.cache_read_tokens, 0) + coalesce(o.cache_write_5m_tokens, 0)
+             + coalesce(o.cache_write_1h_tokens, 0) + coalesce(o.output_tokens, 0) END AS counted,
+           greatest(0, c.estimated_tokens - o.max_output_tokens) AS estimated_input,
+           least(o.max_output_tokens, coalesce(m.mean_tokens, o.max_output_tokens)) AS estimated_output,
+           (c.claimed_at AT TIME ZONE 'UTC')::date AS day,
            n.next, n.lane AS next_lane, n.route_position AS next_position
     FROM classed c
     JOIN outcome o ON o.id = c.outcome_id
+    LEFT JOIN mean m ON m.lane = c.called_lane AND m.agent_id = c.agent_id AND m.task_type = c.task_type
     LEFT JOIN llmreq_error_rules() rule ON rule.code = c.outcome
     LEFT JOIN LATERAL (
       SELECT p.version FROM price p
       WHERE p.called_lane = c.called_lane AND (p.version).valid_from <= c.claimed_at
+        AND (p.version).service_tier = llmreq_service_tier(o.service_tier)
         AND (p.version).min_prompt_tokens <= coalesce(o.input_tokens, 0) + coalesce(o.cache_read_tokens, 0)
             + coalesce(o.cache_write_5m_tokens, 0) + coalesce(o.cache_write_1h_tokens, 0)
       ORDER BY (p.version).min_prompt_tokens DESC, (p.version).valid_from DESC
@@ -96,13 +120,15 @@ BEGIN
       request_id, claim_seq, claimed_at, settled_at, worker_id, input_tokens, cache_read_tokens, cache_write_5m_tokens,
       cache_write_1h_tokens, output_tokens, reasoning_tokens, estimated_tokens, attempt, accepted, http_status, latency_ms,
       price_id, run_id, parent_id, cost_usd, cost_basis, outcome, tenant_id, agent_id, task_type, kind, lane, provider, model,
-      provider_model, provider_request_id, finish_reason, error_message, validation_errors, repairs)
+      provider_model, provider_request_id, finish_reason, error_message, validation_errors, repairs, service_tier, ceiling_usd,
+      bound_tokens, estimated_input_tokens, estimated_output_tokens)
     SELECT d.id, o.claim_seq, o.claimed_at, v_now, p_worker, o.input_tokens, o.cache_read_tokens,
            o.cache_write_5m_tokens, o.cache_write_1h_tokens, o.output_tokens, o.reasoning_tokens, d.estimated_tokens,
            d.attempts_now, d.moves AND o.outcome <> 'released', o.http_status, o.latency_ms, d.price_id, d.run_id, d.parent_id,
            d.attempt_usd, o.billed, o.outcome, d.tenant_id, d.agent_id, d.task_type, d.kind, d.called_lane,
            split_part(d.called_lane, '/', 1), substr(d.called_lane, strpos(d.called_lane, '/') + 1), o.provider_model,
-           o.provider_request_id, o.finish_reason, o.error_message, o.validation_errors, o.repairs
+           o.provider_request_id, o.finish_reason, o.error_message, o.validation_errors, o.repairs,
+           o.service_tier, CASE WHEN d.attempt_usd IS NULL THEN d.if_unknown_usd END, d.bound, d.estimated_input, d.estimated_output
     FROM decided d JOIN outcome o ON o.id = d.id
     ON CONFLICT ON CONSTRAINT llm_attempts_pkey DO UPDATE
     SET settled_at = EXCLUDED.settled_at, input_tokens = EXCLUDED.input_tokens,
@@ -112,7 +138,9 @@ BEGIN
         latency_ms = EXCLUDED.latency_ms, price_id = EXCLUDED.price_id, cost_usd = EXCLUDED.cost_usd,
         cost_basis = EXCLUDED.cost_basis, outcome = EXCLUDED.outcome, provider_model = EXCLUDED.provider_model,
         provider_request_id = EXCLUDED.provider_request_id, finish_reason = EXCLUDED.finish_reason,
-        error_message = EXCLUDED.error_message, validation_errors = EXCLUDED.validation_errors, repairs = EXCLUDED.repairs
+        error_message = EXCLUDED.error_message, validation_errors = EXCLUDED.validation_errors, repairs = EXCLUDED.repairs,
+        service_tier = EXCLUDED.service_tier, ceiling_usd = EXCLUDED.ceiling_usd, bound_tokens = EXCLUDED.bound_tokens,
+        estimated_input_tokens = EXCLUDED.estimated_input_tokens, estimated_output_tokens = EXCLUDED.estimated_output_tokens
     WHERE a.outcome = 'lost'  -- the one correction the ledger knows
   ), totals AS (
     -- Every call adds to its request's sums, also one whose answer came too late to be accepted.
@@ -146,6 +174,9 @@ BEGIN
                                 ELSE q.estimated_tokens END,
         worker_id = CASE WHEN d.moves THEN NULL ELSE q.worker_id END,
         hold_usd = CASE WHEN d.moves THEN NULL ELSE q.hold_usd END,
+        hold_tokens = CASE WHEN d.moves THEN NULL ELSE q.hold_tokens END,
+        unpriced = NOT d.moves AND q.unpriced,
+        budget_id = CASE WHEN NOT d.moves THEN q.budget_id END,  -- one that is adopted may have waited for one
         held_input_tokens = CASE WHEN d.moves THEN NULL ELSE q.held_input_tokens END,
         held_output_tokens = CASE WHEN d.moves THEN NULL ELSE q.held_output_tokens END,
         cancel_requested_at = CASE WHEN d.moves THEN NULL ELSE q.cancel_requested_at END,
@@ -202,11 +233,59 @@ BEGIN
       WHERE EXISTS (SELECT FROM llm_lanes l WHERE l.lane = llmreq_provider_lane(c.lane))
       ORDER BY 1
     ) x
+  ), rolled_up AS (
+    INSERT INTO llm_usage_daily AS u (
+      day, tenant_id, agent_id, task_type, kind, provider, model, run_id, calls, counted_calls, failed_calls, lost_calls, unpriced_calls,
+      input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens, unpriced_tokens,
+      bound_tokens, estimated_tokens, estimate_error_tokens, cost_usd, failed_usd, upper_bound_usd, ceiling_usd)
+    SELECT d.day, d.tenant_id, d.agent_id, d.task_type, d.kind, split_part(d.called_lane, '/', 1),
+           substr(d.called_lane, strpos(d.called_lane, '/') + 1), coalesce(d.run_id, '00000000-0000-0000-0000-000000000000'),
+           -- A booking as lost that is replaced is taken out again.
+           count(*) FILTER (WHERE NOT d.booked), count(d.counted),
+           count(*) FILTER (WHERE d.outcome NOT IN ('completed', 'released', 'cancelled')), -count(*) FILTER (WHERE d.booked),
+           count(*) FILTER (WHERE d.attempt_usd IS NULL) - count(*) FILTER (WHERE d.booked AND d.booked_usd IS NULL),
+           coalesce(sum(o.input_tokens), 0), coalesce(sum(o.cache_read_tokens), 0), coalesce(sum(o.cache_write_5m_tokens), 0),
+           coalesce(sum(o.cache_write_1h_tokens), 0), coalesce(sum(o.output_tokens), 0), coalesce(sum(o.reasoning_tokens), 0),
+           coalesce(sum(d.counted) FILTER (WHERE d.attempt_usd IS NULL), 0),
+           coalesce(sum(d.bound), 0) - coalesce(sum(d.booked_bound), 0),
+           coalesce(sum(d.estimated_input + d.estimated_output) FILTER (WHERE d.counted IS NOT NULL), 0),
+           coalesce(sum(abs(d.estimated_input + d.estimated_output - d.counted)), 0),
+           coalesce(sum(d.attempt_usd), 0) - coalesce(sum(d.booked_usd), 0),
+           coalesce(sum(d.attempt_usd) FILTER (WHERE d.outcome NOT IN ('completed', 'released', 'cancelled')), 0),
+           coalesce(sum(d.attempt_usd) FILTER (WHERE d.billed = 'upper_bound'), 0) - coalesce(sum(d.booked_usd), 0),
+           coalesce(sum(d.if_unknown_usd) FILTER (WHERE d.attempt_usd IS NULL), 0) - coalesce(sum(d.booked_ceiling), 0)
+    FROM decided d JOIN outcome o ON o.id = d.id
+    WHERE (SELECT count(*) FROM settled) >= 0
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+    ON CONFLICT ON CONSTRAINT llm_usage_daily_pkey DO UPDATE
+    SET calls = u.calls + EXCLUDED.calls, counted_calls = u.counted_calls + EXCLUDED.counted_calls,
+        failed_calls = u.failed_calls + EXCLUDED.failed_calls, lost_calls = u.lost_calls + EXCLUDED.lost_calls,
+        unpriced_calls = u.unpriced_calls + EXCLUDED.unpriced_calls, input_tokens = u.input_tokens + EXCLUDED.input_tokens,
+        cache_read_tokens = u.cache_read_tokens + EXCLUDED.cache_read_tokens,
+        cache_write_5m_tokens = u.cache_write_5m_tokens + EXCLUDED.cache_write_5m_tokens,
+        cache_write_1h_tokens = u.cache_write_1h_tokens + EXCLUDED.cache_write_1h_tokens,
+        output_tokens = u.output_tokens + EXCLUDED.output_tokens, reasoning_tokens = u.reasoning_tokens + EXCLUDED.reasoning_tokens,
+        unpriced_tokens = u.unpriced_tokens + EXCLUDED.unpriced_tokens, bound_tokens = u.bound_tokens + EXCLUDED.bound_tokens,
+        estimated_tokens = u.estimated_tokens + EXCLUDED.estimated_tokens,
+        estimate_error_tokens = u.estimate_error_tokens + EXCLUDED.estimate_error_tokens, cost_usd = u.cost_usd + EXCLUDED.cost_usd,
+        failed_usd = u.failed_usd + EXCLUDED.failed_usd, upper_bound_usd = u.upper_bound_usd + EXCLUDED.upper_bound_usd,
+        ceiling_usd = u.ceiling_usd + EXCLUDED.ceiling_usd
+  ), budgets AS MATERIALIZED (
+    SELECT llmreq_settle_budgets(json_agg(json_build_object(
+             'tenant_id', d.tenant_id, 'agent_id', d.agent_id, 'task_type', d.task_type, 'lane', d.called_lane, 'run_id', d.run_id,
+             'claimed_at', d.claimed_at, 'usd', coalesce(d.attempt_usd, d.if_unknown_usd, 0) - coalesce(d.booked_usd, d.booked_ceiling, 0),
+             'tokens', coalesce(d.counted, d.bound, 0) - coalesce(d.booked_bound, 0),
+             'held_usd', CASE WHEN d.class = 'live' THEN d.hold_usd END,
+             'held_tokens', CASE WHEN d.class = 'live' THEN d.hold_tokens END)), v_now) AS settled
+    FROM decided d
+    WHERE v_budgeted AND (SELECT count(*) FROM settled) >= 0
+    HAVING count(*) > 0
   )
   SELECT t.id, t.claim_seq, t.accepted, t.status FROM totals t
-  WHERE (SELECT count(*) FROM settled) >= 0  -- a CTE nobody reads is not run
+  WHERE (SELECT count(*) FROM settled) + (SELECT count(*) FROM budgets) >= 0  -- a CTE nobody reads is not run
   UNION ALL
   SELECT c.outcome_id, c.outcome_seq, false, c.status FROM classed c WHERE c.class IN ('repeated', 'gone');
+  PERFORM llmreq_warn_spend(p_outcomes, v_now);
 END
 $$;
 
@@ -232,7 +311,9 @@ LANGUAGE plpgsql VOLATILE
 AS $$
 BEGIN
   RETURN (
-    SELECT CASE WHEN count(*) = count(x.cost_usd) THEN coalesce(sum(x.cost_usd), 0) END
+    -- A correction of outcome 'priced' says what an unknown cost was.
+    SELECT CASE WHEN count(*) FILTER (WHERE x.cost_usd IS NULL) = count(*) FILTER (WHERE x.outcome = 'priced')
+                THEN coalesce(sum(x.cost_usd), 0) END
     FROM llm_attempts x WHERE x.request_id = p_id AND x.claim_seq <> p_claim_seq);
 END
 $$;

@@ -3,7 +3,7 @@
 --   running   claimed by some worker
 --   movable   pending and due, or waiting for a retry, a rate limit or a provider that is away
 --   later     pending, scheduled for later by its producer
---   stuck     pending in a lane that is paused or that no live worker serves
+--   stuck     pending in a lane that is paused or that no live worker serves, or for a budget that has no room
 CREATE OR REPLACE FUNCTION llmreq_left()
 RETURNS TABLE (running bigint, movable bigint, later bigint, stuck bigint)
 LANGUAGE plpgsql
@@ -21,8 +21,13 @@ BEGIN
            count(*) FILTER (WHERE NOT (r.scheduled_at <= v_now OR r.attempts > 0
                                        OR coalesce(r.wait_reason IN ('backoff', 'rate_limit'), false))) AS later,
            llmreq_served(r.lane) AND NOT llmreq_paused(r.lane) AS open
-    FROM llm_requests r WHERE r.status = 'pending'
+    FROM llm_requests r WHERE r.status = 'pending' AND r.budget_id IS NULL
     GROUP BY r.lane
+    UNION ALL
+    SELECT count(*), 0, coalesce(llmreq_refusal(llmreq_budget_now(b, v_now), b.needs_usd, b.needs_tokens) NOT IN ('held', 'exhausted'), true)
+    FROM llm_requests r JOIN llm_budgets b ON b.id = r.budget_id
+    WHERE r.status = 'pending' AND r.budget_id IS NOT NULL
+    GROUP BY b.id
   ) n;
   RETURN NEXT;
 END

@@ -9,10 +9,7 @@
 CREATE OR REPLACE FUNCTION llmreq_pick(
   l llm_lanes, p_tenants text[], p_priorities smallint[], p_lows timestamptz[], p_low_ids uuid[], p_room integer,
   p_tokens double precision, p_input double precision, p_output double precision, p_now timestamptz
-) RETURNS TABLE (
-  id uuid, tenant_id text, priority smallint, scheduled_at timestamptz, input_tokens integer, output_tokens integer,
-  start_at double precision, end_at double precision, crowded boolean
-)
+) RETURNS SETOF llmreq_picked
 LANGUAGE plpgsql ROWS 50
 SET enable_hashjoin = off SET enable_nestloop = on  -- of thousands of shares only a few are looked up
 AS $$
@@ -22,6 +19,9 @@ DECLARE
   v_each integer;
   -- What a call takes for its answer: its output cap where the provider counts that, else what this lane's answers are long.
   v_mean double precision := CASE WHEN NOT llmreq_counts_output_cap(l) THEN l.mean_output_tokens END;
+  -- Where tokens are limited and counted as they come: how long the answers of each agent and task type are.
+  v_means jsonb := CASE WHEN v_mean IS NOT NULL AND least(p_tokens, p_output) < 'Infinity' THEN (
+    SELECT jsonb_object_agg(m.agent_id || E'\n' || m.task_type, m.mean_tokens) FROM llm_output_means m WHERE m.lane = l.lane) END;
 BEGIN
   IF cardinality(p_tenants) = 1 THEN
     RETURN QUERY
@@ -31,9 +31,10 @@ BEGIN
       FROM (
         SELECT r.id, r.scheduled_at,
                least(greatest(1, coalesce(r.estimated_tokens, 0) - coalesce(r.output_cap, 4096)), 1000000000)::integer AS input_tokens,
-               least(coalesce(r.output_cap, 4096), v_mean)::integer AS output_tokens
+               least(coalesce(r.output_cap, 4096), coalesce((v_means ->> (r.agent_id || E'\n' || r.task_type))::float8, v_mean))::integer
+                 AS output_tokens
         FROM llm_requests r
-        WHERE r.status = 'pending' AND r.lane = l.lane AND r.tenant_id = p_tenants[1] AND r.priority = p_priorities[1]
+        WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane = l.lane AND r.tenant_id = p_tenants[1] AND r.priority = p_priorities[1]
           AND (r.scheduled_at, r.id) >= (p_lows[1], p_low_ids[1]) AND r.scheduled_at <= p_now AND (r.expires_at IS NULL OR r.expires_at > p_now)
         ORDER BY r.scheduled_at, r.id
         LIMIT p_room
@@ -56,9 +57,10 @@ BEGIN
       CROSS JOIN LATERAL (
         SELECT r.id, r.scheduled_at,
                least(greatest(1, coalesce(r.estimated_tokens, 0) - coalesce(r.output_cap, 4096)), 1000000000)::integer AS input_tokens,
-               least(coalesce(r.output_cap, 4096), v_mean)::integer AS output_tokens
+               least(coalesce(r.output_cap, 4096), coalesce((v_means ->> (r.agent_id || E'\n' || r.task_type))::float8, v_mean))::integer
+                 AS output_tokens
         FROM llm_requests r
-        WHERE r.status = 'pending' AND r.lane = l.lane AND r.tenant_id = k.tenant_id AND r.priority = k.priority
+        WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane = l.lane AND r.tenant_id = k.tenant_id AND r.priority = k.priority
           AND (r.scheduled_at, r.id) >= (k.low, k.low_id) AND r.scheduled_at <= p_now AND (r.expires_at IS NULL OR r.expires_at > p_now)
         ORDER BY r.scheduled_at, r.id
         LIMIT v_each
@@ -139,20 +141,20 @@ BEGIN
     low_id := '00000000-0000-0000-0000-000000000000';
     IF v_mark.lane IS NULL THEN
       SELECT r.tenant_id, r.priority, r.scheduled_at INTO tenant_id, priority, v_first FROM llm_requests r
-      WHERE r.status = 'pending' AND r.lane = p_lane AND (r.tenant_id, r.priority) > (v_tenant, v_priority)
+      WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane = p_lane AND (r.tenant_id, r.priority) > (v_tenant, v_priority)
       ORDER BY r.tenant_id, r.priority, r.scheduled_at LIMIT 1;
     ELSE
       tenant_id := NULL;
       IF v_mark.tenant_id > v_tenant THEN
         SELECT r.tenant_id, r.priority, r.scheduled_at INTO tenant_id, priority, v_first FROM llm_requests r
-        WHERE r.status = 'pending' AND r.lane = p_lane AND (r.tenant_id, r.priority) > (v_tenant, v_priority)
+        WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane = p_lane AND (r.tenant_id, r.priority) > (v_tenant, v_priority)
           AND r.tenant_id < v_mark.tenant_id
         ORDER BY r.tenant_id, r.priority, r.scheduled_at LIMIT 1;
         v_priority := -1;
       END IF;
       IF llmreq_pending_keys.tenant_id IS NULL THEN
         SELECT r.tenant_id, r.priority, r.scheduled_at INTO tenant_id, priority, v_first FROM llm_requests r
-        WHERE r.status = 'pending' AND r.lane = p_lane AND r.tenant_id = v_mark.tenant_id
+        WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane = p_lane AND r.tenant_id = v_mark.tenant_id
           AND r.priority > v_priority AND r.priority < v_mark.priority
         ORDER BY r.priority, r.scheduled_at LIMIT 1;
       END IF;

@@ -59,9 +59,12 @@ AS $$
 DECLARE
   v_now timestamptz := llmreq_now();
   v_count integer;
+  v_changes json;
 BEGIN
+  LOCK TABLE llm_budgets IN ROW EXCLUSIVE MODE;  -- as in llmreq_finish
   WITH held AS MATERIALIZED (
-    SELECT r.id, r.lane, r.claim_seq, r.claimed_at, r.worker_id, r.attempts, r.hold_usd, r.estimated_tokens, r.tenant_id, r.agent_id,
+    SELECT r.id, r.lane, r.claim_seq, r.claimed_at, r.worker_id, r.attempts, r.hold_usd, r.hold_tokens, r.unpriced,
+           CASE WHEN NOT r.unpriced THEN r.hold_usd END AS lost_usd, CASE WHEN r.unpriced THEN r.hold_usd END AS ceiling_usd, r.estimated_tokens, r.tenant_id, r.agent_id,
            r.task_type, r.kind, r.run_id, r.parent_id, r.rescues,
            CASE WHEN r.cancel_requested_at IS NOT NULL THEN 'cancelled'
                 WHEN r.rescues >= 2 THEN 'failed' ELSE 'pending' END AS next
@@ -72,18 +75,20 @@ BEGIN
   ), booked AS (
     INSERT INTO llm_attempts (
       request_id, claim_seq, claimed_at, settled_at, worker_id, estimated_tokens, attempt, accepted, run_id, parent_id,
-      cost_usd, cost_basis, outcome, tenant_id, agent_id, task_type, kind, lane, provider, model, error_message)
+      cost_usd, cost_basis, outcome, tenant_id, agent_id, task_type, kind, lane, provider, model, error_message,
+      ceiling_usd, bound_tokens)
     SELECT h.id, h.claim_seq, h.claimed_at, v_now, h.worker_id, h.estimated_tokens, h.attempts, false, h.run_id, h.parent_id,
-           h.hold_usd, 'upper_bound', 'lost', h.tenant_id, h.agent_id, h.task_type, h.kind, h.lane,
+           h.lost_usd, 'upper_bound', 'lost', h.tenant_id, h.agent_id, h.task_type, h.kind, h.lane,
            split_part(h.lane, '/', 1), substr(h.lane, strpos(h.lane, '/') + 1),
-           'its worker died during the call: booked at the most it can have cost'
+           'its worker died during the call: booked at the most it can have cost', h.ceiling_usd, h.hold_tokens
     FROM held h
     ON CONFLICT DO NOTHING
   ), moved AS (
     UPDATE llm_requests q
-    SET status = h.next, rescues = q.rescues + 1, worker_id = NULL, hold_usd = NULL, held_input_tokens = NULL,
+    SET status = h.next, rescues = q.rescues + 1, worker_id = NULL, hold_usd = NULL, hold_tokens = NULL,
+        unpriced = false, held_input_tokens = NULL,
         held_output_tokens = NULL, cancel_requested_at = NULL,
-        cost_usd = q.cost_usd + h.hold_usd, updated_at = v_now,
+        cost_usd = q.cost_usd + h.lost_usd, updated_at = v_now,
         completed_at = CASE WHEN h.next <> 'pending' THEN v_now END,
         error_code = CASE WHEN h.next = 'failed' THEN 'poisoned' ELSE q.error_code END,
         error_message = CASE WHEN h.next = 'failed'
@@ -99,8 +104,31 @@ BEGIN
       ORDER BY k.lane FOR NO KEY UPDATE
     ) n
     WHERE l.lane = n.lane
+    RETURNING l.lane
+  ), rolled_up AS (
+    INSERT INTO llm_usage_daily AS u (
+      day, tenant_id, agent_id, task_type, kind, provider, model, run_id, calls, lost_calls, unpriced_calls, bound_tokens, cost_usd,
+      upper_bound_usd, ceiling_usd)
+    SELECT (h.claimed_at AT TIME ZONE 'UTC')::date, h.tenant_id, h.agent_id, h.task_type, h.kind, split_part(h.lane, '/', 1),
+           substr(h.lane, strpos(h.lane, '/') + 1), coalesce(h.run_id, '00000000-0000-0000-0000-000000000000'), count(*), count(*),
+           count(*) - count(h.lost_usd), coalesce(sum(h.hold_tokens), 0), coalesce(sum(h.lost_usd), 0), coalesce(sum(h.lost_usd), 0),
+           coalesce(sum(h.ceiling_usd), 0)
+    FROM held h
+    WHERE (SELECT count(*) FROM lanes) >= 0  -- after its lane's lock, as in llmreq_finish
+    GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
+    ON CONFLICT ON CONSTRAINT llm_usage_daily_pkey DO UPDATE
+    SET calls = u.calls + EXCLUDED.calls, lost_calls = u.lost_calls + EXCLUDED.lost_calls,
+        unpriced_calls = u.unpriced_calls + EXCLUDED.unpriced_calls, bound_tokens = u.bound_tokens + EXCLUDED.bound_tokens,
+        cost_usd = u.cost_usd + EXCLUDED.cost_usd, upper_bound_usd = u.upper_bound_usd + EXCLUDED.upper_bound_usd,
+        ceiling_usd = u.ceiling_usd + EXCLUDED.ceiling_usd
   )
-  SELECT count(*) INTO v_count FROM held;
+  SELECT count(*), json_agg(json_build_object(
+           'tenant_id', h.tenant_id, 'agent_id', h.agent_id, 'task_type', h.task_type, 'lane', h.lane, 'run_id', h.run_id,
+           'claimed_at', h.claimed_at, 'usd', h.hold_usd, 'tokens', h.hold_tokens, 'held_usd', h.hold_usd, 'held_tokens', h.hold_tokens))
+  INTO v_count, v_changes FROM held h;
+  IF v_count > 0 THEN
+    PERFORM llmreq_settle_budgets(v_changes, v_now);
+  END IF;
   RETURN v_count;
 END
 $$;

@@ -15,6 +15,7 @@ BEGIN
   )
   UPDATE llm_requests q
   SET status = 'failed', claim_seq = q.claim_seq + 1, error_code = 'expired', wait_reason = NULL,
+      budget_id = NULL, hold_usd = NULL, hold_tokens = NULL,
       error_message = format('expires_at %s passed before an answer came', q.expires_at), completed_at = v_now, updated_at = v_now
   FROM due WHERE q.id = due.id;
   GET DIAGNOSTICS v_count = ROW_COUNT;
@@ -82,7 +83,7 @@ BEGIN
     END IF;
     WITH head AS MATERIALIZED (
       SELECT r.id FROM llm_requests r
-      WHERE r.status = 'pending' AND r.lane = v_lane.lane
+      WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane = v_lane.lane
       ORDER BY r.lane, r.tenant_id, r.priority, r.scheduled_at, r.id LIMIT p_limit
     ), changed AS MATERIALIZED (
       SELECT r.id FROM llm_requests r JOIN head USING (id)
@@ -110,7 +111,7 @@ DECLARE
 BEGIN
   WITH head AS MATERIALIZED (
     SELECT r.id, r.route_id FROM llm_requests r
-    WHERE r.status = 'pending' AND r.lane = p_lane AND r.route_id IS NOT NULL
+    WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane = p_lane AND r.route_id IS NOT NULL
     ORDER BY r.lane, r.tenant_id, r.priority, r.scheduled_at, r.id LIMIT p_limit * 10
     FOR NO KEY UPDATE SKIP LOCKED
   ), target AS MATERIALIZED (
@@ -147,7 +148,7 @@ BEGIN
   END IF;
   WITH chosen AS MATERIALIZED (
     SELECT r.id, r.on_unavailable = 'degrade' AS degrade FROM llm_requests r
-    WHERE r.status = 'pending' AND r.lane = p_lane AND r.on_unavailable <> 'wait' AND r.scheduled_at <= v_now
+    WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane = p_lane AND r.on_unavailable <> 'wait' AND r.scheduled_at <= v_now
       AND (r.on_unavailable = 'fail' OR v_local)
     LIMIT p_limit * 10
     FOR NO KEY UPDATE SKIP LOCKED
@@ -175,7 +176,7 @@ DECLARE
 BEGIN
   WITH head AS MATERIALIZED (
     SELECT r.id FROM llm_requests r
-    WHERE r.status = 'pending' AND r.lane = p_lane
+    WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane = p_lane
     ORDER BY r.lane, r.tenant_id, r.priority, r.scheduled_at, r.id LIMIT p_limit
     FOR NO KEY UPDATE SKIP LOCKED
   )

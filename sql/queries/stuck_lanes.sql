@@ -3,9 +3,11 @@ SELECT p.lane, head.wait_reason, head.error_message, n.requests
 FROM llmreq_pending_lanes() p
 CROSS JOIN LATERAL (
   SELECT r.wait_reason, r.error_message FROM llm_requests r
-  WHERE r.status = 'pending' AND r.lane = p.lane
+  WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane = p.lane
   ORDER BY r.lane, r.tenant_id, r.priority, r.scheduled_at, r.id LIMIT 1
 ) head
-CROSS JOIN LATERAL (SELECT count(*) AS requests FROM llm_requests r WHERE r.status = 'pending' AND r.lane = p.lane) n
+CROSS JOIN LATERAL (SELECT count(*) AS requests FROM llm_requests r WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane = p.lane) n
 WHERE head.wait_reason IN ('no_worker', 'paused')
-ORDER BY p.lane
+UNION ALL
+SELECT w.lane, w.reason, w.message, w.requests FROM llmreq_waiting w WHERE w.reason = 'budget'
+ORDER BY lane

@@ -1,12 +1,11 @@
--- Lanes without any price that have work or had calls in the last day: their costs are NULL.
+-- Lanes without any price that have work or had calls yesterday or today: their costs are NULL.
 WITH used AS (
   SELECT p.lane, NULL::bigint AS calls FROM llmreq_pending_lanes() p
   UNION ALL
   SELECT r.lane, NULL FROM llm_requests r WHERE r.status = 'processing'
   UNION ALL
-  SELECT a.lane, count(*) FROM llm_attempts a
-  WHERE a.claimed_at >= (SELECT llmreq_now() - interval '24 hours') AND a.cost_usd IS NULL
-  GROUP BY a.lane
+  SELECT u.provider || '/' || u.model, u.unpriced_calls FROM llm_usage_daily u
+  WHERE u.day >= (llmreq_now() AT TIME ZONE 'UTC')::date - 1 AND u.unpriced_calls > 0
 ), lanes AS (
   SELECT u.lane, coalesce(sum(u.calls), 0)::bigint AS unpriced_calls FROM used u GROUP BY u.lane
 )

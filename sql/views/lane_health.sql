@@ -4,11 +4,15 @@ CREATE OR REPLACE VIEW llmreq_lane_health AS
 WITH clock AS MATERIALIZED (
   SELECT llmreq_now() AS now
 ), pending AS (
-  SELECT r.lane, count(*) AS n FROM llm_requests r WHERE r.status = 'pending' GROUP BY r.lane
+  SELECT x.lane, count(*) AS n
+  FROM (SELECT r.lane FROM llm_requests r WHERE r.status = 'pending' AND r.budget_id IS NULL
+        UNION ALL
+        SELECT r.lane FROM llm_requests r WHERE r.status = 'pending' AND r.budget_id IS NOT NULL) x
+  GROUP BY x.lane
 ), recent AS (
   SELECT a.lane, count(*) AS calls, count(*) FILTER (WHERE a.outcome <> 'completed') AS failed
   FROM llm_attempts a
-  WHERE a.claimed_at >= (SELECT c.now - interval '2 hours' FROM clock c)
+  WHERE a.cost_basis <> 'correction' AND a.claimed_at >= (SELECT c.now - interval '2 hours' FROM clock c)
     AND a.settled_at >= (SELECT c.now - interval '1 hour' FROM clock c)
   GROUP BY a.lane
 ), named AS (

@@ -4,7 +4,7 @@ CREATE OR REPLACE VIEW llmreq_success_by_agent AS
 WITH called AS (
   SELECT a.request_id, count(*) AS calls
   FROM llm_attempts a
-  WHERE a.claimed_at >= (SELECT llmreq_now() - interval '24 hours')
+  WHERE a.cost_basis <> 'correction' AND a.claimed_at >= (SELECT llmreq_now() - interval '24 hours')
   GROUP BY a.request_id
 )
 SELECT r.tenant_id, r.agent_id, count(*) AS requests, sum(c.calls)::bigint AS calls,

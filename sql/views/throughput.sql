@@ -6,7 +6,7 @@ WITH clock AS MATERIALIZED (
 ), ended AS (
   SELECT date_trunc('minute', a.settled_at) AS minute, a.*
   FROM llm_attempts a
-  WHERE a.claimed_at >= (SELECT c.minute - interval '2 hours' FROM clock c)
+  WHERE a.cost_basis <> 'correction' AND a.claimed_at >= (SELECT c.minute - interval '2 hours' FROM clock c)
     AND a.settled_at >= (SELECT c.minute - interval '59 minutes' FROM clock c)
 )
 SELECT m.minute, count(e.request_id) AS calls,

@@ -6,7 +6,7 @@ WITH clock AS MATERIALIZED (
 ), pending AS (
   SELECT r.lane, count(*) AS requests, count(*) FILTER (WHERE r.scheduled_at <= c.now) AS due,
          min(r.scheduled_at) AS next_at, min(r.created_at) AS oldest_at
-  FROM clock c JOIN llm_requests r ON r.status = 'pending'
+  FROM clock c JOIN llm_requests r ON r.status = 'pending' AND r.budget_id IS NULL
   GROUP BY r.lane
 )
 SELECT p.lane, CASE
@@ -34,6 +34,17 @@ CROSS JOIN LATERAL (SELECT llmreq_paused(p.lane) AS paused) pause
 LEFT JOIN llm_lanes l ON l.lane = p.lane
 LEFT JOIN LATERAL (
   SELECT r.wait_reason, r.error_message FROM llm_requests r
-  WHERE r.status = 'pending' AND r.lane = p.lane
+  WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane = p.lane
   ORDER BY r.lane, r.tenant_id, r.priority, r.scheduled_at, r.id LIMIT 1
-) head ON true;
+) head ON true
+UNION ALL
+SELECT x.lane, 'budget', format('the budget of %s is used up or held: llmreq budgets list', llmreq_budget_name(b)), x.requests, x.requests,
+       s.resets_at, round(extract(epoch FROM c.now - x.oldest_at), 3)
+FROM clock c
+CROSS JOIN (
+  SELECT r.lane, r.budget_id, count(*) AS requests, min(r.created_at) AS oldest_at
+  FROM llm_requests r WHERE r.status = 'pending' AND r.budget_id IS NOT NULL
+  GROUP BY r.lane, r.budget_id
+) x
+JOIN llm_budgets b ON b.id = x.budget_id
+JOIN llmreq_budget_status s ON s.id = x.budget_id;

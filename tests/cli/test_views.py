@@ -188,4 +188,5 @@ def test_the_ledger_check_names_what_does_not_balance(queue: Queue) -> None:
         "request_tokens": str(row["id"]),
         "lane_in_flight": "mine/m",
         "claim_booked_twice": f"{row['id']} claim 1",
+        "daily_rollup": "2026-11-21 default m",
     }

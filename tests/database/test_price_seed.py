@@ -231,7 +231,7 @@ _BUCKETS = (
 # How llmreq_finish picks a call's price.
 _VERSION = """
     FROM llmreq_price_rows(%(provider)s, %(model)s) p
-    WHERE p.valid_from <= %(at)s::timestamptz AND p.min_prompt_tokens <= %(prompt_tokens)s
+    WHERE p.service_tier = 'standard' AND p.valid_from <= %(at)s::timestamptz AND p.min_prompt_tokens <= %(prompt_tokens)s
     ORDER BY p.min_prompt_tokens DESC, p.valid_from DESC
     LIMIT 1
 """

@@ -37,7 +37,8 @@ class QueueMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.queue.run(
-            "TRUNCATE llm_requests, llm_attempts, llm_lanes, llm_workers, llm_tenants, llm_shares, llm_marks"
+            "TRUNCATE llm_requests, llm_attempts, llm_lanes, llm_workers, llm_tenants, llm_shares, llm_marks,"
+            " llm_usage_daily, llm_budgets, llm_events, llm_output_means"
         )
         self.workers = [self.queue.worker()]
         self.ids: list[UUID] = []

@@ -1,0 +1,148 @@
+-- llmreq_scopes(tenant, agent, task_type, lane, run) → (scope, subject)
+-- Every name under which a budget can cover a call. A model may be named alone or with its provider. What is done without any
+-- provider (local/rules) costs nothing and no budget covers it: a request that is degraded to it is never refused again.
+CREATE OR REPLACE FUNCTION llmreq_scopes(p_tenant text, p_agent text, p_task_type text, p_lane text, p_run uuid)
+RETURNS TABLE (scope text, subject text)
+LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 7
+AS $$
+  SELECT s.scope, s.subject
+  FROM (VALUES ('all', ''), ('tenant', p_tenant), ('agent', p_agent), ('task_type', p_task_type),
+               ('provider', split_part(p_lane, '/', 1)), ('model', p_lane), ('model', substr(p_lane, strpos(p_lane, '/') + 1)),
+               ('run', p_run::text)) AS s (scope, subject)
+  WHERE p_lane <> 'local/rules'
+$$;
+
+-- llmreq_period_start(period, at) → when the hour, UTC day or month of that moment began; '-infinity' for a total
+CREATE OR REPLACE FUNCTION llmreq_period_start(p_period text, p_at timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+  SELECT CASE WHEN p_period = 'total' THEN '-infinity' ELSE date_trunc(p_period, p_at, 'UTC') END
+$$;
+
+-- llmreq_budget_now(budget, now) → budget
+-- As it stands in the period of `now`: a new period begins with nothing spent and nothing held. What was claimed before it counts
+-- in the period it was claimed in, so a call that runs over midnight is in one day's books and not in the other's.
+CREATE OR REPLACE FUNCTION llmreq_budget_now(b llm_budgets, p_now timestamptz) RETURNS llm_budgets
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+  v_start timestamptz := llmreq_period_start(b.period, p_now);
+BEGIN
+  IF v_start > b.period_start THEN
+    b.period_start := v_start;
+    b.spent_usd := 0;
+    b.held_usd := 0;
+    b.spent_tokens := 0;
+    b.held_tokens := 0;
+    b.warned := 0;
+  END IF;
+  RETURN b;
+END
+$$;
+
+-- llmreq_refusal(budget, usd, tokens) → why a call that may cost so much cannot start now; NULL when it can
+--   held       it would fit but for what other calls hold: some of that comes back
+--   exhausted  too much is spent in this period
+--   never      it would not fit an empty budget
+--   unpriced   the budget is in dollars and nobody knows what the call may cost
+CREATE OR REPLACE FUNCTION llmreq_refusal(b llm_budgets, p_usd numeric, p_tokens bigint) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+  SELECT CASE
+    WHEN (b).limit_usd IS NOT NULL AND p_usd IS NULL THEN 'unpriced'
+    WHEN p_usd > (b).limit_usd OR p_tokens > (b).limit_tokens THEN 'never'
+    WHEN p_usd > 0 AND p_usd > (b).limit_usd - (b).spent_usd OR p_tokens > (b).limit_tokens - (b).spent_tokens THEN 'exhausted'
+    WHEN p_usd > 0 AND p_usd > (b).limit_usd - (b).spent_usd - (b).held_usd
+      OR p_tokens > (b).limit_tokens - (b).spent_tokens - (b).held_tokens THEN 'held'
+  END
+$$;
+
+-- llmreq_budget_name(budget) → 'tenant acme: $50 and 2000000 tokens a day'
+CREATE OR REPLACE FUNCTION llmreq_budget_name(b llm_budgets) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+  SELECT concat_ws(' ', (b).scope, nullif((b).subject, '')) || ': '
+         || concat_ws(' and ', '$' || trim_scale((b).limit_usd), (b).limit_tokens || ' tokens')
+         || CASE (b).period WHEN 'hour' THEN ' an hour' WHEN 'total' THEN ' in total' ELSE ' a ' || (b).period END
+$$;
+
+-- llmreq_count_budget(budget, now) → budget, with what the present period has cost and what calls under way hold, counted anew
+CREATE OR REPLACE FUNCTION llmreq_count_budget(b llm_budgets, p_now timestamptz) RETURNS llm_budgets
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+  b.period_start := llmreq_period_start(b.period, p_now);
+  IF b.period = 'hour' THEN
+    SELECT coalesce(sum(a.cost_usd), 0) + coalesce(sum(a.ceiling_usd), 0), coalesce(sum(llmreq_charged_tokens(a)), 0)
+    INTO b.spent_usd, b.spent_tokens
+    FROM llm_attempts a
+    WHERE a.claimed_at >= b.period_start
+      AND EXISTS (SELECT FROM llmreq_scopes(a.tenant_id, a.agent_id, a.task_type, a.lane, a.run_id) s
+                  WHERE s.scope = b.scope AND s.subject = b.subject);
+  ELSE
+    SELECT coalesce(sum(u.cost_usd + u.ceiling_usd), 0),
+           coalesce(sum(u.input_tokens + u.cache_read_tokens + u.cache_write_5m_tokens + u.cache_write_1h_tokens
+                        + u.output_tokens + u.bound_tokens), 0)
+    INTO b.spent_usd, b.spent_tokens
+    FROM llm_usage_daily u
+    WHERE u.day >= CASE WHEN b.period = 'total' THEN '-infinity' ELSE (b.period_start AT TIME ZONE 'UTC')::date END
+      AND EXISTS (SELECT FROM llmreq_scopes(u.tenant_id, u.agent_id, u.task_type, u.provider || '/' || u.model, u.run_id) s
+                  WHERE s.scope = b.scope AND s.subject = b.subject);
+  END IF;
+  SELECT coalesce(sum(r.hold_usd), 0), coalesce(sum(r.hold_tokens), 0) INTO b.held_usd, b.held_tokens
+  FROM llm_requests r
+  WHERE r.status = 'processing' AND r.claimed_at >= b.period_start
+    AND EXISTS (SELECT FROM llmreq_scopes(r.tenant_id, r.agent_id, r.task_type, r.lane, r.run_id) s
+                WHERE s.scope = b.scope AND s.subject = b.subject);
+  RETURN b;
+END
+$$;
+
+-- The trigger before a budget is made or moved to another scope or period: it begins with what its period has already cost and
+-- what calls under way may still cost, exactly. Every claim, finish and rescue holds this table's lock in a weaker mode, so none
+-- is half-way while this counts: no cap has a gap at its beginning.
+CREATE OR REPLACE FUNCTION llmreq_before_budget() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  NEW.updated_at := llmreq_now();
+  IF TG_OP = 'UPDATE' AND (NEW.scope, NEW.subject, NEW.period) IS NOT DISTINCT FROM (OLD.scope, OLD.subject, OLD.period) THEN
+    RETURN NEW;
+  END IF;
+  LOCK TABLE llm_budgets IN SHARE ROW EXCLUSIVE MODE;
+  NEW := llmreq_count_budget(NEW, llmreq_now());
+  NEW.warned := 0;
+  NEW.waiting := false;
+  RETURN NEW;
+END
+$$;
+
+-- llmreq_charged_tokens(attempt) → the tokens a budget counts for it: as billed, else the most it can have been
+CREATE OR REPLACE FUNCTION llmreq_charged_tokens(a llm_attempts) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+  SELECT coalesce((a).input_tokens, 0) + coalesce((a).cache_read_tokens, 0) + coalesce((a).cache_write_5m_tokens, 0)
+         + coalesce((a).cache_write_1h_tokens, 0) + coalesce((a).output_tokens, 0) + coalesce((a).bound_tokens, 0)
+$$;
+
+-- What waited for a budget that is taken away, covers others now or no longer lets wait, is looked at again by the next claim.
+CREATE OR REPLACE FUNCTION llmreq_after_budget() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  IF TG_OP = 'UPDATE' AND (NEW.scope, NEW.subject, NEW.period, NEW.on_exhausted)
+                          IS NOT DISTINCT FROM (OLD.scope, OLD.subject, OLD.period, OLD.on_exhausted) THEN
+    RETURN NULL;
+  END IF;
+  UPDATE llm_requests
+  SET budget_id = NULL, wait_reason = NULL, hold_usd = NULL, hold_tokens = NULL, error_message = NULL, updated_at = llmreq_now()
+  WHERE budget_id = OLD.id AND status = 'pending';
+  DELETE FROM llm_marks;  -- they come back behind the marks
+  RETURN NULL;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER llmreq_before_budget BEFORE INSERT OR UPDATE OF scope, subject, period, limit_usd, limit_tokens, on_exhausted
+  ON llm_budgets FOR EACH ROW EXECUTE FUNCTION llmreq_before_budget();
+CREATE OR REPLACE TRIGGER llmreq_after_budget AFTER DELETE OR UPDATE OF scope, subject, period, on_exhausted
+  ON llm_budgets FOR EACH ROW EXECUTE FUNCTION llmreq_after_budget();
