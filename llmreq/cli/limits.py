@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from llmreq.cli.context import ready_connection
+from llmreq.cli.numbers import COUNT, NONE
 from llmreq.cli.output import json_option, say, table, write_json
 from llmreq.errors import InvalidRequestError
 from llmreq.governor.limits import (
@@ -19,30 +20,6 @@ from llmreq.governor.limits import (
     set_tenant,
     tier_limits,
 )
-
-_NONE = "none"
-
-
-class Count(click.ParamType[int | str]):
-    """A whole number above 0, also as 200k or 2M; `none` takes the limit away."""
-
-    name = "number"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int | str:
-        text = str(value).strip().lower().replace("_", "").replace(",", "")
-        if text == _NONE:
-            return _NONE
-        factor = {"k": 1_000, "m": 1_000_000}.get(text[-1:], 1)
-        try:
-            number = Decimal(text.rstrip("km")) * factor
-        except ArithmeticError:
-            number = Decimal(0)
-        if not number.is_finite() or number < 1 or number != int(number):
-            self.fail(f"{value!r} is no whole number above 0 (also 200k, 2M, or none)", param, ctx)
-        return int(number)
-
-
-COUNT = Count()
 
 
 @click.group()
@@ -133,7 +110,7 @@ def set_(lane: str, tier: str | None, as_json: bool, **given: Any) -> None:
     }
     columns: dict[str, Any] = dict(tier_limits(tier)) if tier else {}
     columns |= {
-        names[name]: None if value == _NONE else value for name, value in given.items() if value is not None
+        names[name]: None if value == NONE else value for name, value in given.items() if value is not None
     }
     if not columns:
         raise InvalidRequestError("nothing to set: give --rpm, --tpm, --tier, … (llmreq limits set --help)")

@@ -91,6 +91,28 @@ def dollars(value: Decimal | None) -> str:
     return "UNKNOWN" if value is None else f"${cell(value)}"
 
 
+def money(value: Decimal) -> str:
+    """Dollars for a report: cents from a dollar on, else three significant digits; exact figures are in --json and --csv."""
+    amount = Decimal(value)
+    if amount == 0:
+        return "$0"
+    return (
+        f"${amount:,.2f}"
+        if abs(amount) >= 1
+        else f"${amount:.3g}"
+        if abs(amount) < Decimal("0.0001")
+        else f"${amount:.4f}"
+    )
+
+
+def tokens(count: int) -> str:
+    """Counts as people read them: 870, 12.3k, 1.2M, 4.5B."""
+    for size, letter in ((10**9, "B"), (10**6, "M"), (10**3, "k")):
+        if abs(count) >= size:
+            return f"{count / size:.1f}".removesuffix(".0") + letter
+    return str(count)
+
+
 def _exact(value: Any) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         value = dataclasses.asdict(value)

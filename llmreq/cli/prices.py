@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any
 
 import click
 
 from llmreq.cli.context import ready_connection
+from llmreq.cli.numbers import USD
 from llmreq.cli.output import json_option, say, table, write_json, write_json_lines
 from llmreq.governor.prices import Price, list_prices, set_price
 
@@ -19,21 +20,6 @@ _BUCKETS = {
     "write 1h": "cache_write_1h_usd_per_mtok",
     "output": "output_usd_per_mtok",
 }
-
-
-class Dollars(click.ParamType[Decimal]):
-    """A decimal number, exact."""
-
-    name = "dollars"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
-        try:
-            return Decimal(value)
-        except InvalidOperation:
-            self.fail(f"{value!r} is no number of dollars", param, ctx)
-
-
-USD = Dollars()
 
 
 @click.group()

@@ -18,6 +18,7 @@ from llmreq.wire.outcome import (
     ToolCall,
     Usage,
     counted,
+    named_tier,
 )
 from llmreq.wire.provider import Provider
 from llmreq.wire.rate_headers import rate_headers
@@ -112,6 +113,7 @@ class Anthropic:
             finish_reason=stop,
             model=body["model"] if isinstance(body.get("model"), str) else None,
             provider_request_id=request_id(response),
+            service_tier=named_tier(body.get("usage")),
             http_status=response.status,
             failure=_failure(body, stop, text, calls),
             rate_headers=rate_headers(response.headers, now) or None,

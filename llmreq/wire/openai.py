@@ -20,6 +20,7 @@ from llmreq.wire.outcome import (
     ToolCall,
     Usage,
     counted,
+    named_tier,
 )
 from llmreq.wire.provider import Provider
 from llmreq.wire.rate_headers import rate_headers
@@ -89,6 +90,7 @@ class OpenAI:
             finish_reason=finish,
             model=body["model"] if isinstance(body.get("model"), str) else None,
             provider_request_id=request_id(response),
+            service_tier=named_tier(body),
             http_status=response.status,
             failure=_failure(message, finish, text, calls),
             rate_headers=rate_headers(response.headers, now) or None,

@@ -40,6 +40,12 @@ class Usage:
     reasoning_tokens: int = 0
 
 
+def named_tier(given: Any) -> str | None:
+    """The service tier an answer says it got, as the vendor calls it; it decides the price."""
+    tier = given.get("service_tier") if isinstance(given, Mapping) else None
+    return tier[:40] if isinstance(tier, str) else None
+
+
 def counted(given: Any, name: str) -> int | None:
     """A token count of a provider's usage object, or None for what is no count."""
     value = given.get(name) if isinstance(given, Mapping) else None
@@ -121,6 +127,7 @@ class Answer:
     finish_reason: str | None = None
     model: str | None = None
     provider_request_id: str | None = None
+    service_tier: str | None = None
     http_status: int | None = None
     failure: Failure | None = None
     rate_headers: Mapping[str, Any] | None = None

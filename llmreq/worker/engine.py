@@ -9,7 +9,7 @@ from uuid import UUID
 
 import orjson
 import psycopg
-from psycopg.rows import args_row, tuple_row
+from psycopg.rows import args_row, dict_row, tuple_row
 
 from llmreq.database.statements import statement
 
@@ -120,6 +120,13 @@ async def housekeep(connection: psycopg.AsyncConnection[Any], name: str) -> int:
         return int(row[0]) if row else 0
 
 
+async def announce_events(connection: psycopg.AsyncConnection[Any]) -> list[dict[str, Any]]:
+    """Events that nobody has logged yet; each goes to one worker of the fleet only."""
+    async with connection.cursor(row_factory=dict_row) as cursor:
+        await cursor.execute("SELECT kind, subject, message, details FROM llmreq_announce_events()")
+        return await cursor.fetchall()
+
+
 async def has_doorbell(connection: psycopg.AsyncConnection[Any]) -> bool:
     """Whether inserts ring while a worker is idle."""
     row = await (await connection.execute("SELECT llmreq_has_doorbell()")).fetchone()
@@ -185,5 +192,6 @@ _HOUSEKEEPING = {
     "expire": "SELECT llmreq_expire()",
     "explain_waiting": "SELECT llmreq_explain_waiting()",
     "tidy": "SELECT llmreq_tidy()",
+    "learn": "SELECT llmreq_learn()",
     "ensure_partitions": "SELECT llmreq_ensure_partitions()",
 }

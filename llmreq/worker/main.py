@@ -108,7 +108,7 @@ class _Worker:
         )
         self._doorbell = Doorbell(Link(url, "llmreq doorbell"), self._claimer.ring)
         self._claimer.tells_idle = partial(getattr, self._doorbell, "present")
-        self._keeper = Keeper(Link(url, "llmreq keeper"), settings.lease_seconds)
+        self._keeper = Keeper(Link(url, "llmreq keeper"), settings.lease_seconds, settings.retention_days)
 
     async def run(self, *, drain: bool) -> Ending:
         self._listen_to_signals()

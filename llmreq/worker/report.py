@@ -39,7 +39,10 @@ class Report:
 
     def bare(self, reason: str) -> Report:
         """The same call without its payload, for an answer that Postgres refuses to store; its bill is kept."""
-        kept = {name: self.facts.get(name) for name in (*_USAGE, "billed", "http_status", "latency_ms")}
+        kept = {
+            name: self.facts.get(name)
+            for name in (*_USAGE, "billed", "service_tier", "http_status", "latency_ms")
+        }
         facts = {
             **kept,
             "outcome": ErrorCode.INTERNAL,
@@ -71,6 +74,7 @@ def answer_facts(answer: Answer, latency_ms: int | None) -> dict[str, Any]:
         "finish_reason": answer.finish_reason,
         "provider_model": answer.model,
         "provider_request_id": answer.provider_request_id,
+        "service_tier": answer.service_tier,
         "latency_ms": latency_ms,
         "rate": _rate(answer.rate_headers),
     }

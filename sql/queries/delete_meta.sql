@@ -1,0 +1,1 @@
+DELETE FROM llmreq_meta WHERE key = %(key)s RETURNING key

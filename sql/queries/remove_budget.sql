@@ -1,0 +1,3 @@
+DELETE FROM llm_budgets
+WHERE scope = %(scope)s AND subject = %(subject)s AND (%(period)s::text IS NULL OR period = %(period)s)
+RETURNING scope, subject, period
