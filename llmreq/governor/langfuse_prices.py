@@ -113,7 +113,7 @@ def _rows_of(
                 skipped.append(
                     f"{label} has two prices for one kind of token, left unknown ({', '.join(apart)})"
                 )
-            row = PriceRow(provider, model, valid_from, *way, False, source=source, **buckets)
+            row = PriceRow(provider, model, valid_from, way[0], way[1], False, source=source, **buckets)
             if row.known:
                 rows.append(row)
             elif not apart:
