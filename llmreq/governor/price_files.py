@@ -6,7 +6,8 @@ import csv
 import io
 import re
 import tomllib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any, Literal
@@ -32,13 +33,16 @@ __all__ = [
     "from_langfuse",
     "from_litellm",
     "from_toml",
+    "only_providers",
     "read_price_file",
+    "usual_providers",
     "write_csv",
 ]
 
 Form = Literal["csv", "toml", "litellm", "langfuse"]
 
 _PRICE_TABLE = re.compile(r"^[ \t]*\[\[[ \t]*price[ \t]*\]\]", re.MULTILINE)
+_PROVIDERS_NAMED = 5
 _SINCE_EVER = "-infinity"
 _YES_NO = {"": False, "true": True, "t": True, "yes": True, "1": True} | dict.fromkeys(
     ("false", "f", "no", "0"), False
@@ -126,6 +130,28 @@ def write_csv(rows: Iterable[PriceRow]) -> str:
     writer.writerow(COLUMNS)
     writer.writerows([_cell(getattr(row, column)) for column in COLUMNS] for row in rows)
     return out.getvalue()
+
+
+def only_providers(file: PriceFile, providers: Collection[str]) -> PriceFile:
+    """What a price list says of these providers."""
+    return PriceFile(
+        tuple(row for row in file.rows if row.provider in providers),
+        tuple(line for line in file.skipped if line.partition("/")[0] in providers),
+    )
+
+
+def usual_providers(file: PriceFile, providers: Collection[str]) -> PriceFile:
+    """The same for a vendor-neutral list, which names dozens of providers: the others become one line of `skipped`.
+
+    A model's bare name tells its provider only while one provider has it in the price book.
+    """
+    others = Counter(row.provider for row in file.rows if row.provider not in providers)
+    if not others:
+        return file
+    names = ", ".join(name for name, _ in others.most_common(_PROVIDERS_NAMED))
+    more = ", …" if len(others) > _PROVIDERS_NAMED else ""
+    left = f"{others.total()} prices of providers neither configured nor in the book ({names}{more}): name one to take its own"
+    return PriceFile(only_providers(file, providers).rows, (*file.skipped, left))
 
 
 _READERS: Mapping[Form, Callable[..., PriceFile]] = {
