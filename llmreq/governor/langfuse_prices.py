@@ -11,15 +11,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from llmreq.governor.price_row import (
-    PriceFile,
-    PriceRow,
-    at,
-    parse_json,
-    per_million,
-    unknown_long_prices,
-    without_repeats,
-)
+from llmreq.governor.price_numbers import at, parse_json, per_million, whole
+from llmreq.governor.price_row import PriceFile, PriceRow, unknown_long_prices, without_repeats
 
 _NAMES = {
     "input_usd_per_mtok": ("input", "input_tokens", "input_text", "input_text_tokens", "prompt_token_count"),
@@ -159,18 +152,11 @@ def _way(tier: Mapping[str, Any]) -> tuple[int, str] | str:
 
 
 def _threshold(condition: Mapping[str, Any]) -> int | None:
-    pattern, value = condition.get("usageDetailPattern"), condition.get("value")
-    if not isinstance(pattern, str) or "input" not in pattern or "output" in pattern:
-        return None
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | Decimal)
-        or not 0 <= value < 10**12
-        or value % 1
-    ):
-        return None
+    pattern, value = condition.get("usageDetailPattern"), whole(condition.get("value"))
     more = {"gt": 1, "gte": 0}.get(str(condition.get("operator")))
-    return None if more is None else int(value) + more
+    if not isinstance(pattern, str) or "input" not in pattern or "output" in pattern or None in (value, more):
+        return None
+    return (value or 0) + (more or 0)
 
 
 def _service_tier(condition: Mapping[str, Any]) -> str | None:

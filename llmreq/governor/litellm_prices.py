@@ -12,15 +12,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from llmreq.governor.price_row import (
-    PriceFile,
-    PriceRow,
-    at,
-    parse_json,
-    per_million,
-    unknown_long_prices,
-    without_repeats,
-)
+from llmreq.governor.price_numbers import at, parse_json, per_million, whole
+from llmreq.governor.price_row import PriceFile, PriceRow, unknown_long_prices, without_repeats
 
 _FIELD = re.compile(
     r"(?P<bucket>input_cost_per_token|output_cost_per_token|output_cost_per_reasoning_token"
@@ -139,16 +132,14 @@ def _groups(entry: Mapping[str, Any]) -> _Groups:
     """The prices by prompt size, tier and batch, dollars per million."""
     groups: _Groups = {}
     _collect(groups, entry, 0)
-    for step in entry.get("tiered_pricing") or []:
-        # Ranges of the prompt's size, its lower end exclusive: [[0, 32000], [32000, 128000]].
-        start = (
-            step["range"][0]
-            if isinstance(step, dict) and isinstance(step.get("range"), list) and step["range"]
-            else None
-        )
-        if isinstance(start, bool) or not isinstance(start, int | Decimal) or not 0 <= start < 10**12:
+    steps = entry.get("tiered_pricing") or []
+    for step in steps if isinstance(steps, list) else [steps]:
+        # Ranges of the prompt's size, the lower end exclusive: [[0, 32000], [32000, 128000]].
+        bounds = step.get("range") if isinstance(step, dict) else None
+        start = whole(bounds[0]) if isinstance(bounds, list) and bounds else None
+        if start is None:
             raise ValueError("tiered_pricing must be a list of objects with a range")
-        _collect(groups, step, int(start) + (start > 0))
+        _collect(groups, step, start + (start > 0))
     return groups
 
 

@@ -14,16 +14,8 @@ from typing import Any, Literal
 
 from llmreq.governor.langfuse_prices import from_langfuse
 from llmreq.governor.litellm_prices import from_litellm
-from llmreq.governor.price_row import (
-    BUCKETS,
-    COLUMNS,
-    EVER,
-    PriceFile,
-    PriceRow,
-    at,
-    dollars,
-    without_repeats,
-)
+from llmreq.governor.price_numbers import at, dollars
+from llmreq.governor.price_row import BUCKETS, COLUMNS, EVER, PriceFile, PriceRow, without_repeats
 
 __all__ = [
     "PriceFile",

