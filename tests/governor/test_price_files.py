@@ -195,7 +195,7 @@ def test_a_wrong_line_or_table_is_named(text: str, says: str) -> None:
 def test_a_repeated_line_counts_once_and_is_said() -> None:
     file = from_csv(HEAD + "openai,x,1\nopenai,x,1.0\n", name="list", valid_from=None)
     assert len(file.rows) == 1
-    assert file.skipped == ("line 3 has the same price as line 2, which is kept",)
+    assert file.skipped == ("openai/x: line 3 has the same price as line 2, which is kept",)
 
 
 # --- LiteLLM ------------------------------------------------------------------------------------------------
