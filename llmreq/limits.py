@@ -120,3 +120,12 @@ RETRY_BATCH = 500
 
 ENQUEUE_BATCH_LINES = 1000
 """JSON lines read from stdin per COPY: workers begin while the rest is still read, and memory stays flat."""
+
+MAX_PRICE_FILE_BYTES = 32 * 1024 * 1024
+"""A price list above this is refused: LiteLLM's, the largest one known, has 1.7 MB."""
+
+MAX_USD_PER_MTOK = 1_000_000
+"""A price above this is a slip of the unit (dollars per token are a million times smaller)."""
+
+MAX_USD_DECIMALS = 20
+"""Decimals of a price per million tokens: the finest list has 7, and NUMERIC would take 16,383."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -12,6 +13,7 @@ import psycopg
 from llmreq.database.ask import Row, ask
 from llmreq.errors import InvalidRequestError
 from llmreq.governor.lanes import split_lane
+from llmreq.governor.price_row import COLUMNS, EVER, PriceFile, PriceRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +25,15 @@ class Price:
     cache_read_usd: Decimal | None = None
     cache_write_5m_usd: Decimal | None = None
     cache_write_1h_usd: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What an import did, or would do: the versions it added, how many were in force already, what was no price."""
+
+    added: tuple[PriceRow, ...]
+    unchanged: int
+    skipped: tuple[str, ...]
 
 
 def list_prices(
@@ -69,3 +80,55 @@ def set_price(
             "give another valid_from"
         ) from None
     return int(rows[0]["id"])
+
+
+def price_rows(rows: Iterable[Row]) -> list[PriceRow]:
+    """Rows of `list_prices` as a price list holds them. Raises ValueError for one that no list can hold."""
+    return [
+        PriceRow(**{column: row[column] for column in COLUMNS} | {"valid_from": row["valid_from"] or EVER})
+        for row in rows
+    ]
+
+
+def import_prices(connection: psycopg.Connection[Any], file: PriceFile, *, dry_run: bool) -> Imported:
+    """Add the versions of a price list that differ from those in force at their moment, all or none of them.
+
+    Never edits: a version that would need it raises InvalidRequestError. `source` alone makes no new version. The
+    added rows carry the `valid_from` that they have in the book.
+    """
+    columns: dict[str, list[Any]] = {
+        column: [getattr(row, column) for row in file.rows] for column in COLUMNS
+    }
+    columns["valid_from"] = [
+        "-infinity" if moment == EVER else moment and moment.isoformat() for moment in columns["valid_from"]
+    ]
+    try:
+        with connection.transaction():
+            judged = ask(connection, "import_prices", dry_run=dry_run, **columns)
+            _refuse_edits([row for row in judged if row["verdict"] == "edit"])
+    except psycopg.errors.UniqueViolation:
+        raise InvalidRequestError("the price book was changed at the same moment: import once more") from None
+    added = price_rows(row for row in judged if row["verdict"] == "add")
+    return Imported(tuple(added), len(judged) - len(added), file.skipped)
+
+
+def _refuse_edits(edits: Sequence[Row]) -> None:
+    if edits:
+        first = edits[0]
+        raise InvalidRequestError(
+            f"{len(edits)} of the prices have another version from the same moment in the book, as"
+            f" {first['provider']}/{first['model']} from {first['valid_from'] or 'ever'}, and calls may be booked"
+            " with it: give them a later valid_from"
+        )
+
+
+def reprice(
+    connection: psycopg.Connection[Any], since: date, lane: str | None = None, *, dry_run: bool
+) -> Iterator[Row]:
+    """Append what the book's present versions change about the calls of each day and lane since then; one transaction each.
+
+    Rows: day, lane, calls, priced (of them unpriced before), was_usd, is_usd. Run again, it finds nothing to do.
+    """
+    for turn in ask(connection, "reprice_days", since=since, lane=lane):
+        (row,) = ask(connection, "reprice", lane=turn["lane"], day=turn["day"], dry_run=dry_run)
+        yield {**turn, **row}

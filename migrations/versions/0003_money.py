@@ -68,7 +68,7 @@ CREATE TABLE llm_budgets (
     on_exhausted  text        NOT NULL DEFAULT 'wait',
     warn_at       numeric[]   NOT NULL DEFAULT '{0.8}',
     -- what the claims and finishes of the present period count
-    period_start  timestamptz NOT NULL DEFAULT '-infinity',
+    period_start  timestamptz NOT NULL DEFAULT 'epoch',
     spent_usd     numeric     NOT NULL DEFAULT 0,
     held_usd      numeric     NOT NULL DEFAULT 0,
     spent_tokens  bigint      NOT NULL DEFAULT 0,

@@ -12,11 +12,11 @@ AS $$
   WHERE p_lane <> 'local/rules'
 $$;
 
--- llmreq_period_start(period, at) → when the hour, UTC day or month of that moment began; '-infinity' for a total
+-- llmreq_period_start(period, at) → when the hour, UTC day or month of that moment began; the epoch for a total
 CREATE OR REPLACE FUNCTION llmreq_period_start(p_period text, p_at timestamptz) RETURNS timestamptz
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-  SELECT CASE WHEN p_period = 'total' THEN '-infinity' ELSE date_trunc(p_period, p_at, 'UTC') END
+  SELECT CASE WHEN p_period = 'total' THEN 'epoch' ELSE date_trunc(p_period, p_at, 'UTC') END
 $$;
 
 -- llmreq_budget_now(budget, now) → budget
@@ -85,7 +85,7 @@ BEGIN
                         + u.output_tokens + u.bound_tokens), 0)
     INTO b.spent_usd, b.spent_tokens
     FROM llm_usage_daily u
-    WHERE u.day >= CASE WHEN b.period = 'total' THEN '-infinity' ELSE (b.period_start AT TIME ZONE 'UTC')::date END
+    WHERE u.day >= (b.period_start AT TIME ZONE 'UTC')::date
       AND EXISTS (SELECT FROM llmreq_scopes(u.tenant_id, u.agent_id, u.task_type, u.provider || '/' || u.model, u.run_id) s
                   WHERE s.scope = b.scope AND s.subject = b.subject);
   END IF;
