@@ -36,7 +36,7 @@ def test_a_list_is_tried_imported_and_imported_again(run: Run, tmp_path: Path) -
         ("openai", "ours.csv"),
     ]
     assert (done["unchanged"], done["skipped"], done["dry_run"]) == (0, [], False)
-    (luna,) = (row for row in listed(run, "openai/gpt-6-luna") if (row["service_tier"], row["batch"], row["min_prompt_tokens"]) == ("standard", False, 0))  # fmt: skip
+    luna = next(row for row in listed(run, "openai/gpt-6-luna") if row["source"] == "ours.csv")
     assert (luna["input_usd_per_mtok"], luna["cache_read_usd_per_mtok"]) == (0.2, None)
     assert "0 prices added, 2 unchanged" in run("prices", "import", file).stderr
 
