@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from bench import backlog, fairness, idle, inflight, latency, limits, overhead, settle, snapshot
+from bench import backlog, fairness, idle, inflight, latency, limits, money, overhead, settle, snapshot
 from bench.report import write_report
 from bench.rig import connect, machine
 from llmreq.database.connection import database_url
@@ -129,6 +129,30 @@ def _fairness(folder: Path, big: int) -> Figures:
     return fairness.run(big, folder)
 
 
+@bench.command("budget")
+@measured("budget")
+@click.option("--calls", default=5_000, show_default=True)
+def _budget(folder: Path, calls: int) -> Figures:
+    """A cap of one dollar under full concurrency: what is used of it, what was ever spent."""
+    return money.budget(calls, folder)
+
+
+@bench.command("bill")
+@measured("bill")
+@click.option("--calls", default=10_000, show_default=True)
+def _bill(folder: Path, calls: int) -> Figures:
+    """Our total beside the provider's own, with cached tokens, failures and invalid answers."""
+    return money.bill(calls, folder)
+
+
+@bench.command("usage")
+@measured("usage")
+@click.option("--calls", default=5_000_000, show_default=True)
+def _usage(folder: Path, calls: int) -> Figures:
+    """llmreq token-usage beside a plain SUM over the ledger."""
+    return money.usage(calls, folder)
+
+
 @bench.command("all")
 @click.option("--quick", is_flag=True, help="Small sizes: minutes instead of half an hour.")
 @click.pass_context
@@ -144,6 +168,9 @@ def _all(ctx: click.Context, quick: bool) -> None:
         "idle": {"seconds": 5},
         "limits": {"seconds": 30},
         "fairness": {"big": 10_000},
+        "budget": {"calls": 1_500},
+        "bill": {"calls": 1_000},
+        "usage": {"calls": 500_000},
     }
     for name, sizes in small.items():
         ctx.invoke(bench.commands[name], **(sizes if quick else {}))

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import PurePath
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import click
 

@@ -388,9 +388,7 @@ llm_budgets = sa.Table(
     sa.Column("limit_tokens", sa.BigInteger),
     _text("on_exhausted", "wait"),
     sa.Column("warn_at", ARRAY(sa.Numeric), nullable=False, server_default=sa.text("'{0.8}'")),
-    sa.Column(
-        "period_start", TIMESTAMP(timezone=True), nullable=False, server_default=sa.text("'epoch'")
-    ),
+    sa.Column("period_start", TIMESTAMP(timezone=True), nullable=False, server_default=sa.text("'epoch'")),
     _sum("spent_usd"),
     _sum("held_usd"),
     _count("spent_tokens"),

@@ -46,6 +46,12 @@ def set_budget(
     """
     scope, subject = split_budget(budget)
     _check(period, usd, tokens, on_exhausted, warn_at)
+    if (
+        usd is None
+        and tokens is None
+        and not ask(connection, "find_budget", scope=scope, subject=subject, period=period)
+    ):
+        raise InvalidRequestError("say how much: usd, tokens or both")
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("SELECT set_config('lock_timeout', %s, true)", (f"{LOCK_SECONDS}s",))
         rows = ask(
