@@ -83,7 +83,7 @@ def bill(calls: int, folder: Path) -> dict[str, Any]:
             "        jsonb_build_array(jsonb_build_object('role', 'user', 'content', 'call ' || n || repeat(' word', n %% 97) ||"
             "          CASE WHEN n %% 10 = 0 THEN '[[sim:script=http_500|cached]]' WHEN n %% 20 = 1 THEN '[[sim:script=broken_json|cached]]'"
             "               ELSE '[[sim:cached]]' END)),"
-            '        \'{"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"]}\', 5'
+            '        \'{"type": "object", "properties": {"answer": {"type": "string"}}, "required": ["answer"], "additionalProperties": false}\', 5'
             " FROM generate_series(1, %s) n",
             (calls,),
         )

@@ -29,7 +29,7 @@ CREATE INDEX llm_requests_budget_idx ON llm_requests (budget_id, priority, sched
 CREATE INDEX llm_requests_created_idx ON llm_requests USING brin (created_at) WITH (pages_per_range = 32, autosummarize = on);
 """
 
-# cost_usd stays the bill. ceiling_usd is what a call of unknown price counts in budgets; bound_tokens what one of unknown usage does.
+# cost_usd stays the bill. ceiling_usd is what a call of unknown price counts in budgets, bound_tokens one of unknown usage.
 ATTEMPTS = """
 ALTER TABLE llm_attempts
     ADD COLUMN service_tier text,
