@@ -122,7 +122,9 @@ def _forgotten(news: Iterable[Row]) -> Iterator[str]:
             if before is not None and row[name] is None
         ]
         if lost:
-            yield f"{row['provider']}/{row['model']}: not in the list, so no longer known: {', '.join(lost)}"
+            way = "batch" if row["batch"] else row["service_tier"]
+            which = f"{way}, from {row['min_prompt_tokens']} tokens"
+            yield f"{row['provider']}/{row['model']} ({which}): not in the list, so no longer known: {', '.join(lost)}"
 
 
 def _refuse_edits(edits: Sequence[Row]) -> None:

@@ -107,7 +107,7 @@ def test_a_version_is_added_where_it_differs_from_the_one_in_force(
         (
             replace(DEARER, output_usd_per_mtok=None),
             True,
-            ["acme/m: not in the list, so no longer known: output"],
+            ["acme/m (standard, from 0 tokens): not in the list, so no longer known: output"],
         ),
         (replace(ROW, model="new", output_usd_per_mtok=None), True, []),
         (replace(ROW, model="new", input_usd_per_mtok=None, output_usd_per_mtok=None), True, []),
