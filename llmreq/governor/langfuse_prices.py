@@ -79,7 +79,7 @@ def from_langfuse(text: str, *, name: str, valid_from: datetime | None) -> Price
                     yield f"entry {number}", row
 
     rows, repeats = without_repeats(placed(), strict=False)
-    return PriceFile(tuple(rows), (*skipped, *repeats))
+    return PriceFile(tuple(rows), (*skipped, *repeats), partial=True)
 
 
 def _rows_of(

@@ -84,7 +84,7 @@ def from_litellm(text: str, *, name: str, valid_from: datetime | None) -> PriceF
                     yield key, row
 
     rows, repeats = without_repeats(placed(), strict=False)
-    return PriceFile(tuple(rows), (*skipped, *repeats))
+    return PriceFile(tuple(rows), (*skipped, *repeats), partial=True)
 
 
 def _rows_of(

@@ -8,6 +8,7 @@ import re
 import tomllib
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any, Literal
@@ -126,9 +127,10 @@ def write_csv(rows: Iterable[PriceRow]) -> str:
 
 def only_providers(file: PriceFile, providers: Collection[str]) -> PriceFile:
     """What a price list says of these providers."""
-    return PriceFile(
-        tuple(row for row in file.rows if row.provider in providers),
-        tuple(line for line in file.skipped if line.partition("/")[0] in providers),
+    return replace(
+        file,
+        rows=tuple(row for row in file.rows if row.provider in providers),
+        skipped=tuple(line for line in file.skipped if line.partition("/")[0] in providers),
     )
 
 
@@ -143,7 +145,7 @@ def usual_providers(file: PriceFile, providers: Collection[str]) -> PriceFile:
     names = ", ".join(name for name, _ in others.most_common(_PROVIDERS_NAMED))
     more = ", …" if len(others) > _PROVIDERS_NAMED else ""
     left = f"{others.total()} prices of providers neither configured nor in the book ({names}{more}): name one to take its own"
-    return PriceFile(only_providers(file, providers).rows, (*file.skipped, left))
+    return replace(file, rows=only_providers(file, providers).rows, skipped=(*file.skipped, left))
 
 
 _READERS: Mapping[Form, Callable[..., PriceFile]] = {

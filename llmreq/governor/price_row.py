@@ -97,10 +97,14 @@ class PriceRow:
 
 @dataclass(frozen=True, slots=True)
 class PriceFile:
-    """A price list as rows, and a line for everything in it that became none (each begins with what it is about)."""
+    """A price list as rows, and a line for everything in it that became none (each begins with what it is about).
+
+    A partial list says nothing of the buckets it leaves out; in a whole one they are unknown.
+    """
 
     rows: tuple[PriceRow, ...]
     skipped: tuple[str, ...] = ()
+    partial: bool = False
 
 
 def _check_dollars(name: str, price: Decimal) -> None:

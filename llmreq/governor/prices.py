@@ -13,7 +13,7 @@ import psycopg
 from llmreq.database.ask import Row, ask
 from llmreq.errors import InvalidRequestError
 from llmreq.governor.lanes import split_lane
-from llmreq.governor.price_row import COLUMNS, EVER, PriceFile, PriceRow
+from llmreq.governor.price_row import BUCKETS, COLUMNS, EVER, PriceFile, PriceRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +93,7 @@ def price_rows(rows: Iterable[Row]) -> list[PriceRow]:
 def import_prices(connection: psycopg.Connection[Any], file: PriceFile, *, dry_run: bool) -> Imported:
     """Add the versions of a price list that differ from those in force at their moment, all or none of them.
 
+    What a partial list leaves out makes no new version; in one that it does make, it is unknown, and `skipped` says so.
     Never edits: a version that would need it raises InvalidRequestError. `source` alone makes no new version. The
     added rows carry the `valid_from` that they have in the book.
     """
@@ -104,12 +105,26 @@ def import_prices(connection: psycopg.Connection[Any], file: PriceFile, *, dry_r
     ]
     try:
         with connection.transaction():
-            judged = ask(connection, "import_prices", dry_run=dry_run, **columns)
+            judged = ask(connection, "import_prices", dry_run=dry_run, partial=file.partial, **columns)
             _refuse_edits([row for row in judged if row["verdict"] == "edit"])
     except psycopg.errors.UniqueViolation:
         raise InvalidRequestError("the price book was changed at the same moment: import once more") from None
-    added = price_rows(row for row in judged if row["verdict"] == "add")
-    return Imported(tuple(added), len(judged) - len(added), file.skipped)
+    news = [row for row in judged if row["verdict"] == "add"]
+    forgotten = _forgotten(news) if file.partial else []
+    return Imported(tuple(price_rows(news)), len(judged) - len(news), (*file.skipped, *forgotten))
+
+
+def _forgotten(news: Iterable[Row]) -> Iterator[str]:
+    for row in news:
+        lost = [
+            name.removesuffix("_usd_per_mtok")
+            for name, before in zip(BUCKETS, row["before"] or (), strict=False)
+            if before is not None and row[name] is None
+        ]
+        if lost:
+            way = "batch" if row["batch"] else row["service_tier"]
+            which = f"{way}, from {row['min_prompt_tokens']} tokens"
+            yield f"{row['provider']}/{row['model']} ({which}): not in the list, so no longer known: {', '.join(lost)}"
 
 
 def _refuse_edits(edits: Sequence[Row]) -> None:

@@ -95,6 +95,33 @@ def test_a_version_is_added_where_it_differs_from_the_one_in_force(
     assert ROW in acme(book)
 
 
+@pytest.mark.parametrize(
+    ("given", "added", "remarks"),
+    [
+        # Says nothing new: what it leaves out is no news.
+        (replace(ROW, output_usd_per_mtok=None), False, []),
+        (replace(ROW, input_usd_per_mtok=None, output_usd_per_mtok=None), False, []),
+        (replace(ROW, cache_read_usd_per_mtok=Decimal("0.1")), True, []),
+        (DEARER, True, []),
+        # A changed price: what else was known may have changed with it.
+        (
+            replace(DEARER, output_usd_per_mtok=None),
+            True,
+            ["acme/m (standard, from 0 tokens): not in the list, so no longer known: output"],
+        ),
+        (replace(ROW, model="new", output_usd_per_mtok=None), True, []),
+        (replace(ROW, model="new", input_usd_per_mtok=None, output_usd_per_mtok=None), True, []),
+    ],
+)
+def test_what_a_partial_list_leaves_out_is_no_news(
+    book: Book, given: PriceRow, added: bool, remarks: list[str]
+) -> None:
+    add(book, ROW)
+    imported = import_prices(book, PriceFile((later(given, 5),), partial=True), dry_run=False)
+    assert imported.added == ((later(given, 5),) if added else ())
+    assert list(imported.skipped) == remarks
+
+
 def test_a_price_from_the_same_moment_is_never_edited_and_nothing_else_is_added(book: Book) -> None:
     add(book, ROW)
     with pytest.raises(
