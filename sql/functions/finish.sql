@@ -89,7 +89,7 @@ BEGIN
                 THEN c.hold_usd ELSE (coalesce(o.input_tokens, 0) + coalesce(o.cache_read_tokens, 0) + coalesce(o.cache_write_5m_tokens, 0)
                                       + coalesce(o.cache_write_1h_tokens, 0) + coalesce(o.output_tokens, 0)) * v_ceiling END AS if_unknown_usd,
            CASE WHEN c.billed = 'upper_bound' THEN CASE WHEN c.class = 'live' THEN c.hold_tokens ELSE c.booked_bound END END AS bound,
-           CASE WHEN c.billed = 'usage' THEN
+           CASE WHEN num_nonnulls(o.input_tokens, o.output_tokens) > 0 THEN
              coalesce(o.input_tokens, 0) + coalesce(o.cache_read_tokens, 0) + coalesce(o.cache_write_5m_tokens, 0)
              + coalesce(o.cache_write_1h_tokens, 0) + coalesce(o.output_tokens, 0) END AS counted,
            greatest(0, c.estimated_tokens - o.max_output_tokens) AS estimated_input,
@@ -274,7 +274,7 @@ BEGIN
     SELECT llmreq_settle_budgets(json_agg(json_build_object(
              'tenant_id', d.tenant_id, 'agent_id', d.agent_id, 'task_type', d.task_type, 'lane', d.called_lane, 'run_id', d.run_id,
              'claimed_at', d.claimed_at, 'usd', coalesce(d.attempt_usd, d.if_unknown_usd, 0) - coalesce(d.booked_usd, d.booked_ceiling, 0),
-             'tokens', coalesce(d.counted, d.bound, 0) - coalesce(d.booked_bound, 0),
+             'tokens', coalesce(d.counted, 0) + coalesce(d.bound, 0) - coalesce(d.booked_bound, 0),
              'held_usd', CASE WHEN d.class = 'live' THEN d.hold_usd END,
              'held_tokens', CASE WHEN d.class = 'live' THEN d.hold_tokens END)), v_now) AS settled
     FROM decided d

@@ -7,7 +7,7 @@ import time
 
 import click
 
-from tests.chaos.checks import OPEN, check, tally
+from tests.chaos.checks import OPEN, check, check_cap, tally
 from tests.chaos.events import EVENTS
 from tests.chaos.scene import Scene, scene
 from tests.worker.fleet import until
@@ -66,6 +66,7 @@ def _calm(stage: Scene) -> None:
     stage.server.ensure_running()
     time.sleep(7)  # frozen workers thaw, outages end: their timers run for so long at most
     stage.simulator.configure(outage=False, faults={})
+    check_cap(stage)
     stage.table.all("UPDATE llm_lanes SET blocked_until = NULL, breaker_opened = 0, consecutive_failures = 0")
     while len(stage.alive()) < 2:
         stage.start_worker()

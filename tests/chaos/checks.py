@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from tests.chaos.scene import Scene
+from decimal import Decimal
+
+from tests.chaos.scene import CAP_USD, CAPPED, Scene
 from tests.worker.fleet import check_bill
 
 OPEN = "status IN ('pending', 'processing', 'waiting')"
@@ -17,8 +19,11 @@ def check(scene: Scene) -> None:
     unbalanced = table.all("SELECT * FROM llmreq_ledger_check LIMIT 5")
     assert unbalanced == [], f"the books do not balance: {unbalanced}"
     assert table.all("SELECT lane FROM llm_lanes WHERE in_flight <> 0") == [], "permits are still held"
-    held = "hold_usd IS NOT NULL OR held_input_tokens IS NOT NULL OR held_output_tokens IS NOT NULL OR worker_id IS NOT NULL"
+    held = "budget_id IS NOT NULL OR hold_usd IS NOT NULL OR hold_tokens IS NOT NULL OR held_input_tokens IS NOT NULL OR held_output_tokens IS NOT NULL OR worker_id IS NOT NULL"
     assert table.count(held) == 0, "holds are left"
+    assert table.all("SELECT id FROM llm_budgets WHERE held_usd <> 0 OR held_tokens <> 0") == [], (
+        "a budget still holds"
+    )
     twice = table.all(
         "SELECT request_id FROM llm_attempts WHERE accepted GROUP BY request_id, claim_seq HAVING count(*) > 1"
     )
@@ -31,6 +36,17 @@ def check(scene: Scene) -> None:
     check_bill(table, scene.simulator)
     refused = scene.simulator.ledger()["refused_calls"]
     assert refused == 0, f"the fleet went over its limit {refused} times"
+
+
+def check_cap(scene: Scene) -> None:
+    """The capped tenant's spend, lost calls at their bound included, is within its cap; then the cap is lifted."""
+    spent = scene.table.one(
+        "SELECT coalesce(sum(cost_usd), 0) AS usd FROM llm_attempts WHERE tenant_id = %s", CAPPED
+    )["usd"]
+    assert spent <= Decimal(CAP_USD), f"a budget of ${CAP_USD} has ${spent} spent"
+    waiting = scene.table.count("wait_reason = 'budget'")
+    scene.tally["requests that waited for the budget"] += waiting
+    scene.table.all("UPDATE llm_budgets SET limit_usd = 1000")
 
 
 def tally(scene: Scene) -> dict[str, int]:

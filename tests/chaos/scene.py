@@ -28,6 +28,8 @@ HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 RPM, MARGIN = 3000, 0.8
 LIMITED = "gpt-6-sol"
+CAPPED, CAP_USD = "t1", "0.15"
+"""A tenant whose budget binds for most of the storm."""
 FAULTS = {
     "http_500": 0.02, "http_429": 0.01, "broken_json": 0.02, "cut": 0.01, "reset": 0.01, "truncated": 0.01, "slow": 0.02,
     "cached": 0.1,
@@ -58,6 +60,11 @@ class Scene:
             "INSERT INTO llm_lanes (lane, provider, model, requests_per_minute, safety_margin)"
             " VALUES ('openai/' || %s, 'openai', %s, %s, %s)",
             LIMITED, LIMITED, RPM, MARGIN,
+        )  # fmt: skip
+        self.table.all(
+            "INSERT INTO llm_budgets (scope, subject, period, limit_usd) VALUES ('tenant', %s, 'total', %s),"
+            " ('all', '', 'day', 1000)",
+            CAPPED, CAP_USD,
         )  # fmt: skip
         self._enough = threading.Event()
         self._producer = threading.Thread(target=self._produce, name="producer", daemon=True)

@@ -40,6 +40,8 @@ class QueueMachine(RuleBasedStateMachine):
             "TRUNCATE llm_requests, llm_attempts, llm_lanes, llm_workers, llm_tenants, llm_shares, llm_marks,"
             " llm_usage_daily, llm_budgets, llm_events, llm_output_means"
         )
+        self.queue.run("DELETE FROM llm_prices WHERE model = 'house-model'")
+        self.queue.run("DELETE FROM llmreq_meta WHERE key = 'unpriced_usd_per_mtok'")
         self.workers = [self.queue.worker()]
         self.ids: list[UUID] = []
         self.claimed: set[tuple[UUID, int]] = set()
@@ -67,7 +69,11 @@ class QueueMachine(RuleBasedStateMachine):
             "SELECT 1 FROM llm_workers WHERE id=%s AND state='alive' AND lease_until > llmreq_now()", worker
         )
         before = {row["lane"]: row for row in self.queue.all("SELECT * FROM llm_lanes")}
+        held = {row["id"]: row["held_usd"] for row in self.queue.all("SELECT id, held_usd FROM llm_budgets")}
         taken = self.queue.claim(worker, 1) if alive else []
+        for budget in self.queue.all("SELECT * FROM llm_budgets"):
+            if budget["held_usd"] > held[budget["id"]]:
+                assert budget["spent_usd"] + budget["held_usd"] <= budget["limit_usd"], "a claim passed a cap"
         for claim in taken:
             for lane in (claim["lane"], claim["lane"].split("/")[0] + "/*", "*/*"):
                 limits = before.get(lane)
@@ -130,6 +136,42 @@ class QueueMachine(RuleBasedStateMachine):
             lane, provider, model, paused,
         )  # fmt: skip
         self.queue.one("SELECT llmreq_tidy()")
+
+    @rule(
+        budget=st.sampled_from([("all", ""), ("tenant", "a"), ("model", "gpt-6-luna")]),
+        usd=st.sampled_from(["0.0001", "0.004", "0.01", "10"]),
+        period=st.sampled_from(["hour", "total"]),
+        then=st.sampled_from(["wait", "fail", "degrade"]),
+    )
+    def set_budget(self, budget: tuple[str, str], usd: str, period: str, then: str) -> None:
+        self.queue.run(
+            "INSERT INTO llm_budgets (scope, subject, period, limit_usd, on_exhausted) VALUES (%s, %s, %s, %s, %s)"
+            " ON CONFLICT (scope, subject, period) DO UPDATE SET limit_usd = EXCLUDED.limit_usd, on_exhausted = EXCLUDED.on_exhausted",
+            *budget, period, usd, then,
+        )  # fmt: skip
+
+    @rule(ceiling=st.sampled_from([None, "100"]))
+    def set_ceiling(self, ceiling: str | None) -> None:
+        self.queue.run("DELETE FROM llmreq_meta WHERE key = 'unpriced_usd_per_mtok'")
+        if ceiling:
+            self.queue.run(
+                "INSERT INTO llmreq_meta (key, value) VALUES ('unpriced_usd_per_mtok', %s)", ceiling
+            )
+
+    @rule()
+    def remove_budgets(self) -> None:
+        self.queue.run("DELETE FROM llm_budgets")
+
+    @rule()
+    def reprice(self) -> None:
+        self.queue.run(
+            "INSERT INTO llm_prices (provider, model, valid_from, input_usd_per_mtok, output_usd_per_mtok, source)"
+            " SELECT 'openai', 'house-model', '2020-01-01'::timestamptz + count(*) * interval '1 day', 1 + count(*), 2, 'test'"
+            " FROM llm_prices WHERE model = 'house-model'"
+        )
+        self.queue.one(
+            "SELECT * FROM llmreq_reprice('openai/house-model', (llmreq_now() AT TIME ZONE 'UTC')::date)"
+        )
 
     @rule()
     def start_worker(self) -> None:
@@ -200,7 +242,9 @@ class QueueMachine(RuleBasedStateMachine):
 
     @invariant()
     def every_answered_claim_is_booked_once(self) -> None:
-        rows = self.queue.all("SELECT request_id, claim_seq, outcome FROM llm_attempts")
+        rows = self.queue.all(
+            "SELECT request_id, claim_seq, outcome FROM llm_attempts WHERE cost_basis <> 'correction'"
+        )
         booked = {(row["request_id"], row["claim_seq"]): row["outcome"] for row in rows}
         assert len(booked) == len(rows)
         for key, outcome in self.answered.items():
@@ -219,6 +263,6 @@ def test_any_order_of_claims_answers_deaths_and_edits_keeps_the_invariants(
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=500, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
