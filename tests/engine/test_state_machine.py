@@ -263,6 +263,6 @@ def test_any_order_of_claims_answers_deaths_and_edits_keeps_the_invariants(
     run_state_machine_as_test(
         machine,
         settings=settings(
-            max_examples=500, stateful_step_count=60, deadline=None, suppress_health_check=list(HealthCheck)
+            max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
         ),
     )
