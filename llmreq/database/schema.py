@@ -62,6 +62,9 @@ llm_requests = sa.Table(
     sa.Column("output_cap", sa.Integer),
     sa.Column("held_input_tokens", sa.Integer),
     sa.Column("held_output_tokens", sa.Integer),
+    sa.Column("pages", sa.Integer),
+    sa.Column("pages_done", sa.Integer),
+    sa.Column("pages_failed", sa.Integer),
     sa.Column("route_id", sa.Integer),
     _count("timeout_seconds", sa.Integer, "30"),
     _count("attempts", sa.SmallInteger),
@@ -78,6 +81,7 @@ llm_requests = sa.Table(
     _text("provider"),
     _text("model"),
     _text("service_tier"),
+    _text("pages_lane"),
     sa.Column("hold_usd", sa.Numeric),
     sa.Column("cost_usd", sa.Numeric, server_default=sa.text("0")),
     _text("error_code"),
@@ -85,6 +89,8 @@ llm_requests = sa.Table(
     sa.Column("error_details", JSONB),
     sa.Column("validation_errors", JSONB),
     sa.Column("repairs", JSONB),
+    sa.Column("brief", JSONB),
+    sa.Column("merge_report", JSONB),
     sa.Column("parsed_response", JSONB),
     _text("response"),
     _text("tenant_id", "default"),
@@ -111,6 +117,10 @@ llm_requests = sa.Table(
     sa.Column("messages", JSONB),
     _text("content"),
     _text("on_unavailable", "wait"),
+    _text("on_overflow"),
+    sa.Column("agent_ref", sa.Integer),
+    sa.Column("page_start", sa.Integer),
+    sa.Column("page_end", sa.Integer),
 )
 
 _pending = sa.text("status = 'pending' AND budget_id IS NULL")
@@ -162,6 +172,11 @@ sa.Index(
     _requests.parent_id,
     _requests.page,
     postgresql_where=sa.text("parent_id IS NOT NULL"),
+)
+sa.Index(
+    "llm_requests_open_pages_idx",
+    _requests.parent_id,
+    postgresql_where=sa.text("parent_id IS NOT NULL AND status IN ('pending','processing','waiting')"),
 )
 sa.Index(
     "llm_requests_dedupe_idx",
@@ -471,3 +486,49 @@ llm_events = sa.Table(
 )
 sa.Index("llm_events_unannounced_idx", llm_events.c.id, postgresql_where=sa.text("announced_at IS NULL"))
 sa.Index("llm_events_subject_idx", llm_events.c.kind, llm_events.c.subject)
+
+llm_agents = sa.Table(
+    "llm_agents",
+    metadata,
+    sa.Column("id", sa.Integer, sa.Identity(always=True), primary_key=True),
+    _text("tenant_id", "default"),
+    sa.Column("name", sa.Text, nullable=False),
+    sa.Column("version", sa.Integer, nullable=False),
+    _text("description"),
+    sa.Column("system_prompt", sa.Text, nullable=False),
+    sa.Column("output_schema", JSONB),
+    _text("task_type"),
+    _text("provider"),
+    _text("model"),
+    _text("quality"),
+    sa.Column("params", JSONB),
+    _count("chunk_tokens", sa.Integer, "3000"),
+    _count("overlap_tokens", sa.Integer),
+    _text("chunk_by", "text"),
+    _text("merge_strategy"),
+    _text("execution", "parallel"),
+    _text("on_page_failure", "fail"),
+    sa.Column("context_tokens", sa.Integer),
+    _text("on_overflow", "paginate"),
+    sa.Column("max_output_tokens", sa.Integer),
+    _time("retired_at"),
+    _time("created_at", default=True),
+)
+sa.Index(
+    "llm_agents_version_idx",
+    llm_agents.c.name,
+    llm_agents.c.tenant_id,
+    llm_agents.c.version,
+    unique=True,
+)
+
+llm_models = sa.Table(
+    "llm_models",
+    metadata,
+    sa.Column("provider", sa.Text, primary_key=True),
+    sa.Column("model", sa.Text, primary_key=True),
+    sa.Column("context_tokens", sa.Integer, nullable=False),
+    sa.Column("max_output_tokens", sa.Integer),
+    sa.Column("source", sa.Text, nullable=False),
+    _time("created_at", default=True),
+)

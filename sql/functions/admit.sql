@@ -52,7 +52,7 @@ BEGIN
                  JOIN llm_budgets b ON b.scope = s.scope AND b.subject = s.subject ORDER BY b.id) AS budgets
     FROM unnest(p_picked) WITH ORDINALITY AS k (id, tenant_id, priority, scheduled_at, input_tokens, output_tokens, start_at, end_at, crowded, n)
     JOIN llm_requests q ON q.id = k.id
-    CROSS JOIN LATERAL llmreq_hold(q.input_bytes, octet_length(q.response), q.output_cap, q.service_tier, q.writes_cache,
+    CROSS JOIN LATERAL llmreq_hold(l.provider, q.input_bytes, octet_length(q.response), q.output_cap, q.service_tier, q.writes_cache,
                                    p_prices, p_ceiling) h
     WHERE q.id = ANY (ARRAY(SELECT x.id FROM unnest(p_picked) x)) AND lower(q.status) = 'pending' AND lower(q.lane) = lower(l.lane)
       AND q.budget_id IS NULL
@@ -120,6 +120,10 @@ BEGIN
         error_code = a.code, error_message = CASE WHEN a.code IS NOT NULL THEN a.message END,
         completed_at = CASE WHEN a.code IS NOT NULL THEN p_now END, updated_at = p_now
     FROM unnest(v_ends) a WHERE q.id = a.id AND q.id = ANY (ARRAY(SELECT x.id FROM unnest(v_ends) x));
+    PERFORM llmreq_turn_pages(x.parents) FROM (
+      SELECT array_agg(DISTINCT q.parent_id) AS parents FROM llm_requests q
+      WHERE q.id = ANY (ARRAY(SELECT a.id FROM unnest(v_ends) a)) AND q.parent_id IS NOT NULL AND q.status = 'failed') x
+    WHERE x.parents IS NOT NULL;
   END IF;
   RETURN v_admitted;
 END

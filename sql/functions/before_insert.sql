@@ -26,19 +26,30 @@ BEGIN
   NEW.hold_usd := NULL;
   NEW.hold_tokens := NULL;
   NEW.unpriced := false;
+  NEW.pages := NULL;
+  NEW.pages_lane := NULL;
+  NEW.brief := NULL;
+  NEW.agent_ref := NULL;
+  IF NEW.kind = 'brief' THEN
+    NEW.agent_name := coalesce(NEW.agent_name, 'running-brief');
+    NEW.task_type := CASE WHEN NEW.task_type = 'general' THEN 'brief' ELSE NEW.task_type END;
+  END IF;
 
   v_problem := llmreq_message_problem(NEW.messages, NEW.content);
   IF v_problem IS NOT NULL THEN
     NEW := llmreq_reject(NEW, 'invalid_request', v_problem);
-  ELSIF NEW.agent_name IS NOT NULL THEN
-    NEW := llmreq_reject(NEW, 'unknown_agent', format('no stored agent is named %L', NEW.agent_name));
-  ELSIF NEW.kind <> 'chat' THEN
+  ELSIF NEW.kind = 'embedding' THEN
     NEW := llmreq_reject(NEW, 'invalid_request', format('kind %L is not served by this version: use chat', NEW.kind));
   ELSE
-    NEW := llmreq_place(NEW);
+    IF NEW.agent_name IS NOT NULL THEN
+      NEW := llmreq_take_agent(NEW);
+    END IF;
+    IF NEW.status = 'pending' THEN
+      NEW := llmreq_place(NEW);
+    END IF;
   END IF;
 
-  NEW := llmreq_measure(NEW, coalesce(NEW.estimated_tokens, 0));
+  NEW := llmreq_prepare(llmreq_measure(NEW, coalesce(NEW.estimated_tokens, 0)));
   RETURN NEW;
 END
 $$;
@@ -51,12 +62,42 @@ AS $$
 DECLARE
   v_input text := concat(r.messages::text, r.content, r.response_schema::text, r.tools::text);
 BEGIN
+  IF r.agent_ref IS NOT NULL THEN
+    SELECT concat(v_input, a.system_prompt, CASE WHEN r.response_schema IS NULL THEN a.output_schema::text END) INTO v_input
+    FROM llm_agents a WHERE a.id = r.agent_ref;
+  END IF;
   -- What may make its tokens dearer.
   r.service_tier := CASE WHEN r.params ? 'service_tier' THEN nullif(llmreq_service_tier(r.params ->> 'service_tier'), 'standard') END;
   r.writes_cache := strpos(v_input, '"cache_control"') > 0 OR coalesce(r.params ?| '{cache_control,prompt_cache_retention,prompt_cache_options}', false);
   r.input_bytes := octet_length(v_input);
   r.output_cap := llmreq_output_cap(r.params);
   r.estimated_tokens := CASE WHEN p_estimate > 0 THEN p_estimate ELSE llmreq_estimate_tokens(v_input) + r.output_cap END;
+  RETURN r;
+END
+$$;
+
+-- llmreq_prepare(row) → row
+-- A row that may be too long for one call goes to local/pages first, where a worker counts it exactly and sends it on, cuts it into
+-- pages, or has its older turns made a brief (on_overflow). The estimate here is up to a quarter high, so it decides nothing else.
+-- pages_lane remembers where it belongs.
+CREATE OR REPLACE FUNCTION llmreq_prepare(r llm_requests) RETURNS llm_requests
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  v_input bigint := r.estimated_tokens - r.output_cap;
+  v_page integer;
+BEGIN
+  r.pages_lane := NULL;
+  IF r.status <> 'pending' OR r.parent_id IS NOT NULL OR r.kind <> 'chat' OR r.input_bytes < 1000 THEN
+    RETURN r;
+  END IF;
+  IF r.agent_ref IS NOT NULL AND r.content IS NOT NULL THEN
+    SELECT coalesce(a.context_tokens, a.chunk_tokens) INTO v_page FROM llm_agents a WHERE a.id = r.agent_ref;
+  END IF;
+  IF v_input > 0.7 * v_page OR v_input > 0.7 * (llmreq_window(r.lane) - r.output_cap) THEN
+    r.pages_lane := r.lane;
+    r.lane := 'local/pages';
+  END IF;
   RETURN r;
 END
 $$;
@@ -109,7 +150,21 @@ BEGIN
      IS DISTINCT FROM (OLD.provider, OLD.model, OLD.task_type, OLD.complexity, OLD.quality) THEN
     NEW := llmreq_place(NEW);
   END IF;
+  IF (NEW.agent_name, NEW.agent_version) IS DISTINCT FROM (OLD.agent_name, OLD.agent_version) THEN
+    IF NEW.agent_name IS NULL THEN
+      NEW.agent_ref := NULL;
+    ELSE
+      NEW := llmreq_take_agent(NEW);
+    END IF;
+    IF NEW.status = 'pending' THEN
+      NEW := llmreq_place(NEW);
+    END IF;
+  END IF;
   NEW := llmreq_measure(NEW, 0);
+  IF NEW.pages IS NULL THEN
+    NEW.lane := coalesce(OLD.pages_lane, NEW.lane);
+    NEW := llmreq_prepare(NEW);
+  END IF;
   IF OLD.budget_id IS NOT NULL THEN
     NEW.budget_id := NULL;  -- it may cost less now, or more: the next claim looks again
     NEW.wait_reason := NULL;

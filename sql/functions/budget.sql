@@ -1,6 +1,6 @@
 -- llmreq_scopes(tenant, agent, task_type, lane, run) → (scope, subject)
 -- Every name under which a budget can cover a call. A model may be named alone or with its provider. What is done without any
--- provider (local/rules) costs nothing and no budget covers it: a request that is degraded to it is never refused again.
+-- provider (local/rules, local/pages) costs nothing and no budget covers it: a request that is degraded to it is never refused again.
 CREATE OR REPLACE FUNCTION llmreq_scopes(p_tenant text, p_agent text, p_task_type text, p_lane text, p_run uuid)
 RETURNS TABLE (scope text, subject text)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 7
@@ -9,7 +9,7 @@ AS $$
   FROM (VALUES ('all', ''), ('tenant', p_tenant), ('agent', p_agent), ('task_type', p_task_type),
                ('provider', split_part(p_lane, '/', 1)), ('model', p_lane), ('model', substr(p_lane, strpos(p_lane, '/') + 1)),
                ('run', p_run::text)) AS s (scope, subject)
-  WHERE p_lane <> 'local/rules'
+  WHERE p_lane NOT IN ('local/rules', 'local/pages')
 $$;
 
 -- llmreq_period_start(period, at) → when the hour, UTC day or month of that moment began; the epoch for a total

@@ -22,7 +22,7 @@ BEGIN
   SELECT string_agg(k, ', ') INTO v_unknown FROM jsonb_object_keys(p_options) k
   WHERE k NOT IN ('id', 'agent_id', 'complexity', 'context', 'allow_text', 'tools', 'tool_choice', 'params', 'agent_name',
                   'agent_version', 'kind', 'quality', 'merge_strategy', 'execution', 'priority', 'scheduled_at', 'expires_at',
-                  'timeout_seconds', 'max_attempts', 'parent_id', 'page', 'run_id', 'document_id', 'chunk_id', 'on_unavailable');
+                  'timeout_seconds', 'max_attempts', 'parent_id', 'page', 'run_id', 'document_id', 'chunk_id', 'on_unavailable', 'on_overflow');
   IF v_unknown IS NOT NULL THEN
     RAISE EXCEPTION 'llmreq_enqueue: unknown option %', v_unknown USING ERRCODE = 'LQ003';
   END IF;
@@ -30,14 +30,14 @@ BEGIN
   INSERT INTO llm_requests (
     id, messages, content, response_schema, provider, model, tenant_id, task_type, dedupe_key, agent_id, complexity, context,
     allow_text, tools, tool_choice, params, agent_name, agent_version, kind, quality, merge_strategy, execution, priority,
-    scheduled_at, expires_at, timeout_seconds, max_attempts, parent_id, page, run_id, document_id, chunk_id, on_unavailable)
+    scheduled_at, expires_at, timeout_seconds, max_attempts, parent_id, page, run_id, document_id, chunk_id, on_unavailable, on_overflow)
   VALUES (
     coalesce(r.id, llmreq_uuid7()), p_messages, p_content, p_response_schema, p_provider, p_model, coalesce(p_tenant_id, 'default'),
     coalesce(p_task_type, 'general'), p_dedupe_key, coalesce(r.agent_id, 'default'), coalesce(r.complexity, 'medium'),
     coalesce(r.context, '{}'), coalesce(r.allow_text, false), r.tools, r.tool_choice, r.params, r.agent_name, r.agent_version,
     coalesce(r.kind, 'chat'), r.quality, r.merge_strategy, r.execution, coalesce(r.priority, 5::smallint),
     coalesce(r.scheduled_at, llmreq_now()), r.expires_at, coalesce(r.timeout_seconds, 30), coalesce(r.max_attempts, 3::smallint),
-    r.parent_id, r.page, r.run_id, r.document_id, r.chunk_id, coalesce(r.on_unavailable, 'wait'))
+    r.parent_id, r.page, r.run_id, r.document_id, r.chunk_id, coalesce(r.on_unavailable, 'wait'), r.on_overflow)
   ON CONFLICT (tenant_id, dedupe_key) WHERE dedupe_key IS NOT NULL DO NOTHING
   RETURNING id INTO v_id;
   IF v_id IS NULL THEN

@@ -6,6 +6,7 @@
 --   response, parsed_response, validation_errors, repairs, error_message, error_details, retry_after_seconds
 --   input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens
 --   max_output_tokens, http_status, finish_reason, provider_model, provider_request_id, service_tier, latency_ms
+--   step, pages, brief, merge_report   of a worker's own step on local/pages: llmreq_next_step, llmreq_make_pages
 --   rate                         what the answer's rate-limit headers said: llmreq_heed_headers
 -- The worker says what it saw; what happens next is decided here, by llmreq_error_rules().
 --
@@ -18,8 +19,8 @@
 --   An outcome that is not in the result was not settled (two outcomes of one request in one batch): send it again.
 --   A request's tokens and dollars are the sum over its attempts, in the same transaction.
 -- Races
---   Requests are locked in id order, then lanes by name, then budgets by id: two finishes cannot deadlock. A claim skips what is
---   locked. The rows of the daily rollup follow their lane's lock.
+--   Requests are locked in id order, then lanes by name, budgets by id, and documents whose pages ended by id: two finishes cannot
+--   deadlock. A claim skips what is locked. The rows of the daily rollup follow their lane's lock.
 CREATE OR REPLACE FUNCTION llmreq_finish(p_worker bigint, p_outcomes json)
 RETURNS TABLE (id uuid, claim_seq integer, accepted boolean, status text)
 LANGUAGE plpgsql
@@ -44,7 +45,7 @@ BEGIN
     SELECT r.id, r.status, r.claim_seq, r.lane, r.attempts, r.max_attempts, r.hold_usd, r.hold_tokens, r.unpriced,
            r.error_code, r.validation_errors,
            r.cancel_requested_at, r.route_id, r.route_position, r.estimated_tokens, r.held_input_tokens, r.held_output_tokens,
-           r.run_id, r.parent_id, r.tenant_id, r.agent_id, r.task_type, r.kind
+           r.run_id, r.parent_id, r.pages, r.tenant_id, r.agent_id, r.task_type, r.kind
     FROM llm_requests r
     WHERE r.id = ANY (ARRAY(SELECT o.id FROM outcome o))  -- as in llmreq_claim_lane
     ORDER BY r.id
@@ -77,7 +78,7 @@ BEGIN
     FROM (SELECT DISTINCT c.called_lane, c.agent_id, c.task_type FROM classed c WHERE c.class IN ('live', 'adopted', 'late')) g
   ), decided AS MATERIALIZED (
     SELECT c.*, c.class IN ('live', 'adopted') AS moves, (priced.version).id AS price_id, rule.breaker,
-           coalesce(rule.charged, c.outcome = 'completed')::integer + c.attempts AS attempts_now,
+           coalesce(rule.charged, c.outcome = 'completed' AND o.step IS NULL)::integer + c.attempts AS attempts_now,
            CASE c.billed
              WHEN 'none' THEN 0
              WHEN 'upper_bound' THEN CASE WHEN c.class <> 'live' THEN c.booked_usd WHEN NOT c.unpriced THEN c.hold_usd END
@@ -113,7 +114,7 @@ BEGIN
       c.outcome, coalesce(rule.charged, true)::integer + c.attempts, c.max_attempts, rule.retry, rule.fallback,
       c.cancel_requested_at IS NOT NULL, c.error_code,
       llmreq_mistakes(c.validation_errors) IS NOT DISTINCT FROM llmreq_mistakes(o.validation_errors),
-      o.max_output_tokens, c.route_id, c.route_position) n
+      o.max_output_tokens, c.route_id, c.route_position, o.step) n
     WHERE c.class IN ('live', 'adopted', 'late')
   ), booked AS (
     INSERT INTO llm_attempts AS a (
@@ -156,11 +157,14 @@ BEGIN
         updated_at = v_now,
         -- The rest moves only with a claim that still stands or is adopted.
         status = CASE WHEN NOT d.moves THEN q.status
-                      WHEN d.next IN ('completed', 'failed', 'cancelled') THEN d.next ELSE 'pending' END,
+                      WHEN d.next IN ('completed', 'failed', 'cancelled') THEN d.next
+                      WHEN d.next = 'paginated' THEN 'waiting' ELSE 'pending' END,
         wait_reason = CASE WHEN NOT d.moves THEN q.wait_reason
                            WHEN d.next = 'lane' THEN 'rate_limit' WHEN d.next = 'backoff' THEN 'backoff' END,
         completed_at = CASE WHEN d.moves AND d.next IN ('completed', 'failed', 'cancelled') THEN v_now ELSE q.completed_at END,
-        lane = CASE WHEN d.moves THEN coalesce(d.next_lane, q.lane) ELSE q.lane END,
+        lane = CASE WHEN d.moves THEN coalesce(d.next_lane, CASE WHEN d.next = 'fits' THEN q.pages_lane END, q.lane) ELSE q.lane END,
+        brief = CASE WHEN d.moves THEN coalesce(o.brief, q.brief) ELSE q.brief END,
+        merge_report = CASE WHEN d.moves THEN o.merge_report ELSE q.merge_report END,
         route_position = CASE WHEN d.moves THEN coalesce(d.next_position, q.route_position) ELSE q.route_position END,
         scheduled_at = CASE WHEN NOT d.moves THEN q.scheduled_at
                             WHEN d.next = 'lane' THEN
@@ -188,11 +192,11 @@ BEGIN
         repairs = CASE WHEN d.moves THEN o.repairs ELSE q.repairs END,
         parsed_response = CASE WHEN d.moves THEN o.parsed_response ELSE q.parsed_response END,
         error_code = CASE WHEN NOT d.moves OR o.outcome = 'released' THEN q.error_code
-                          WHEN d.next NOT IN ('completed', 'cancelled') THEN o.outcome END,
+                          WHEN d.next NOT IN ('completed', 'cancelled', 'fits', 'paginated') THEN o.outcome END,
         error_message = CASE WHEN NOT d.moves OR o.outcome = 'released' THEN q.error_message
-                             WHEN d.next NOT IN ('completed', 'cancelled') THEN o.error_message END,
+                             WHEN d.next NOT IN ('completed', 'cancelled', 'fits', 'paginated') THEN o.error_message END,
         error_details = CASE WHEN NOT d.moves OR o.outcome = 'released' THEN q.error_details
-                             WHEN d.next NOT IN ('completed', 'cancelled') THEN o.error_details END
+                             WHEN d.next NOT IN ('completed', 'cancelled', 'fits', 'paginated') THEN o.error_details END
     FROM decided d JOIN outcome o ON o.id = d.id
     WHERE q.id = d.id AND q.id = ANY (ARRAY(SELECT o.id FROM outcome o))
     RETURNING q.id, o.claim_seq, d.moves AS accepted, q.status
@@ -280,9 +284,17 @@ BEGIN
     FROM decided d
     WHERE v_budgeted AND (SELECT count(*) FROM settled) >= 0
     HAVING count(*) > 0
+  ), paged AS MATERIALIZED (
+    SELECT llmreq_settle_pages(json_agg(json_build_object(
+             'id', d.id, 'parent_id', d.parent_id, 'document', d.pages IS NOT NULL,
+             'pages', CASE WHEN d.moves AND d.next = 'paginated' THEN o.pages END))) AS settled
+    FROM decided d JOIN outcome o ON o.id = d.id
+    WHERE (d.parent_id IS NOT NULL OR d.pages IS NOT NULL OR d.next = 'paginated')
+      AND (SELECT count(*) FROM totals) + (SELECT count(*) FROM settled) + (SELECT count(*) FROM budgets) >= 0  -- parents last
+    HAVING count(*) > 0
   )
   SELECT t.id, t.claim_seq, t.accepted, t.status FROM totals t
-  WHERE (SELECT count(*) FROM settled) + (SELECT count(*) FROM budgets) >= 0  -- a CTE nobody reads is not run
+  WHERE (SELECT count(*) FROM settled) + (SELECT count(*) FROM budgets) + (SELECT count(*) FROM paged) >= 0  -- a CTE nobody reads is not run
   UNION ALL
   SELECT c.outcome_id, c.outcome_seq, false, c.status FROM classed c WHERE c.class IN ('repeated', 'gone');
   PERFORM llmreq_warn_spend(p_outcomes, v_now);

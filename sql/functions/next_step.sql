@@ -2,11 +2,13 @@
 -- What becomes of a request after one call:
 --   completed, failed, cancelled   its end
 --   released, lane                 pending again, uncharged
+--   fits, paginated                a worker's own step: pending on its real lane, or waiting for its pages; uncharged
 --   backoff, reask, larger_cap     pending again on the same lane
 --   fallback                       pending again on the route's next candidate, from the beginning
 CREATE OR REPLACE FUNCTION llmreq_next_step(
   p_outcome text, p_attempts integer, p_max_attempts integer, p_retry text, p_fallback boolean, p_cancelled boolean,
   p_last_code text, p_same_mistake boolean, p_output_cap integer, p_route_id integer, p_route_position integer,
+  p_step text,
   OUT next text, OUT lane text, OUT route_position smallint
 )
 LANGUAGE plpgsql STABLE
@@ -18,7 +20,7 @@ BEGIN
     next := 'cancelled';
     RETURN;
   ELSIF p_outcome IN ('completed', 'released') THEN
-    next := p_outcome;
+    next := CASE WHEN p_outcome = 'completed' THEN coalesce(p_step, p_outcome) ELSE p_outcome END;
     RETURN;
   ELSIF p_retry = 'lane' THEN
     next := 'lane';

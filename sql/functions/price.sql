@@ -74,18 +74,19 @@ BEGIN
 END
 $$;
 
--- llmreq_hold(input bytes, last answer's bytes, output cap, tier, writes cache, prices, ceiling) → (usd, tokens, unpriced)
--- The most a call can cost: no text has more tokens than bytes / 1.4 (hex and base64 come nearest), a re-ask sends the last answer
--- again, and the answer ends at its cap; at the dearest rate such a prompt can meet. Where no price is known, at the ceiling, and
+-- llmreq_hold(provider, input bytes, last answer's bytes, output cap, tier, writes cache, prices, ceiling) → (usd, tokens, unpriced)
+-- The most a call can cost: with OpenAI's tokenizers no text has more tokens than bytes / 1.4 (hex and base64 come nearest), with
+-- others a token is at least a byte; a re-ask sends the last answer again, and the answer ends at its cap; at the dearest rate such a prompt can meet. Where no price is known, at the ceiling, and
 -- NULL without one.
 CREATE OR REPLACE FUNCTION llmreq_hold(
-  p_input_bytes integer, p_answer_bytes integer, p_output_cap integer, p_tier text, p_writes_cache boolean,
+  p_provider text, p_input_bytes integer, p_answer_bytes integer, p_output_cap integer, p_tier text, p_writes_cache boolean,
   p_prices llmreq_token_price[], p_ceiling numeric
 ) RETURNS TABLE (usd numeric, tokens bigint, unpriced boolean)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 1
 AS $$
   SELECT coalesce(known.usd, (b.input + b.output) * p_ceiling), b.input + b.output, known.usd IS NULL
-  FROM (SELECT ceil((coalesce(p_input_bytes, 0) + 2 * coalesce(p_answer_bytes, 0) + 1000) / 1.4)::bigint AS input,
+  FROM (SELECT ceil((coalesce(p_input_bytes, 0) + 2 * coalesce(p_answer_bytes, 0) + 1000)
+                    / CASE WHEN p_provider = 'openai' THEN 1.4 ELSE 1.0 END)::bigint AS input,
                coalesce(p_output_cap, 4096)::bigint AS output) b
   CROSS JOIN LATERAL (
     SELECT CASE WHEN count(*) = count(x.input_usd)

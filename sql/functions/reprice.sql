@@ -71,6 +71,9 @@ BEGIN
   FROM llmreq_corrections x;
   UPDATE llm_requests r SET cost_usd = llmreq_cost_of_others(r.id, 0), updated_at = v_now
   WHERE r.id IN (SELECT x.request_id FROM llmreq_corrections x);
+  PERFORM llmreq_turn_pages(ARRAY(
+    SELECT DISTINCT coalesce(r.parent_id, r.id) FROM llm_requests r
+    WHERE r.id IN (SELECT x.request_id FROM llmreq_corrections x) AND (r.parent_id IS NOT NULL OR r.pages IS NOT NULL)));
   UPDATE llm_usage_daily u
   SET cost_usd = u.cost_usd + x.usd, ceiling_usd = u.ceiling_usd - x.ceiling, failed_usd = u.failed_usd + x.failed,
       unpriced_calls = u.unpriced_calls - x.priced, unpriced_tokens = u.unpriced_tokens - x.tokens

@@ -60,12 +60,13 @@ DECLARE
   v_now timestamptz := llmreq_now();
   v_count integer;
   v_changes json;
+  v_parents uuid[];
 BEGIN
   LOCK TABLE llm_budgets IN ROW EXCLUSIVE MODE;  -- as in llmreq_finish
   WITH held AS MATERIALIZED (
     SELECT r.id, r.lane, r.claim_seq, r.claimed_at, r.worker_id, r.attempts, r.hold_usd, r.hold_tokens, r.unpriced,
            CASE WHEN NOT r.unpriced THEN r.hold_usd END AS lost_usd, CASE WHEN r.unpriced THEN r.hold_usd END AS ceiling_usd, r.estimated_tokens, r.tenant_id, r.agent_id,
-           r.task_type, r.kind, r.run_id, r.parent_id, r.rescues,
+           r.task_type, r.kind, r.run_id, r.parent_id, r.pages, r.rescues,
            CASE WHEN r.cancel_requested_at IS NOT NULL THEN 'cancelled'
                 WHEN r.rescues >= 2 THEN 'failed' ELSE 'pending' END AS next
     FROM llm_requests r
@@ -124,10 +125,14 @@ BEGIN
   )
   SELECT count(*), json_agg(json_build_object(
            'tenant_id', h.tenant_id, 'agent_id', h.agent_id, 'task_type', h.task_type, 'lane', h.lane, 'run_id', h.run_id,
-           'claimed_at', h.claimed_at, 'usd', h.hold_usd, 'tokens', h.hold_tokens, 'held_usd', h.hold_usd, 'held_tokens', h.hold_tokens))
-  INTO v_count, v_changes FROM held h;
+           'claimed_at', h.claimed_at, 'usd', h.hold_usd, 'tokens', h.hold_tokens, 'held_usd', h.hold_usd, 'held_tokens', h.hold_tokens)),
+         array_agg(DISTINCT coalesce(h.parent_id, h.id)) FILTER (WHERE h.parent_id IS NOT NULL OR h.pages IS NOT NULL)
+  INTO v_count, v_changes, v_parents FROM held h;
   IF v_count > 0 THEN
     PERFORM llmreq_settle_budgets(v_changes, v_now);
+  END IF;
+  IF v_parents IS NOT NULL THEN
+    PERFORM llmreq_turn_pages(v_parents);
   END IF;
   RETURN v_count;
 END

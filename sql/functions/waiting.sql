@@ -6,19 +6,25 @@ AS $$
 DECLARE
   v_now timestamptz := llmreq_now();
   v_count integer;
+  v_parents uuid[];
 BEGIN
   WITH due AS MATERIALIZED (
     SELECT r.id FROM llm_requests r
     WHERE r.status = 'pending' AND r.expires_at <= v_now
     ORDER BY r.expires_at LIMIT p_limit
     FOR NO KEY UPDATE SKIP LOCKED
+  ), expired AS (
+    UPDATE llm_requests q
+    SET status = 'failed', claim_seq = q.claim_seq + 1, error_code = 'expired', wait_reason = NULL,
+        budget_id = NULL, hold_usd = NULL, hold_tokens = NULL,
+        error_message = format('expires_at %s passed before an answer came', q.expires_at), completed_at = v_now, updated_at = v_now
+    FROM due WHERE q.id = due.id
+    RETURNING q.parent_id
   )
-  UPDATE llm_requests q
-  SET status = 'failed', claim_seq = q.claim_seq + 1, error_code = 'expired', wait_reason = NULL,
-      budget_id = NULL, hold_usd = NULL, hold_tokens = NULL,
-      error_message = format('expires_at %s passed before an answer came', q.expires_at), completed_at = v_now, updated_at = v_now
-  FROM due WHERE q.id = due.id;
-  GET DIAGNOSTICS v_count = ROW_COUNT;
+  SELECT count(*), array_agg(DISTINCT e.parent_id) FILTER (WHERE e.parent_id IS NOT NULL) INTO v_count, v_parents FROM expired e;
+  IF v_parents IS NOT NULL THEN
+    PERFORM llmreq_turn_pages(v_parents);
+  END IF;
   RETURN v_count;
 END
 $$;
@@ -142,8 +148,9 @@ DECLARE
   v_now timestamptz := llmreq_now();
   v_local boolean := llmreq_served('local/rules');
   v_count integer;
+  v_parents uuid[];
 BEGIN
-  IF p_lane = 'local/rules' THEN
+  IF p_lane IN ('local/rules', 'local/pages') THEN
     RETURN 0;
   END IF;
   WITH chosen AS MATERIALIZED (
@@ -152,7 +159,7 @@ BEGIN
       AND (r.on_unavailable = 'fail' OR v_local)
     LIMIT p_limit * 10
     FOR NO KEY UPDATE SKIP LOCKED
-  )
+  ), changed AS (
   UPDATE llm_requests q
   SET status = CASE WHEN c.degrade THEN 'pending' ELSE 'failed' END, claim_seq = q.claim_seq + 1, wait_reason = NULL,
       lane = CASE WHEN c.degrade THEN 'local/rules' ELSE q.lane END, route_id = CASE WHEN c.degrade THEN NULL ELSE q.route_id END,
@@ -160,8 +167,14 @@ BEGIN
       error_message = CASE WHEN NOT c.degrade THEN format('%s cannot be called now, and on_unavailable is fail: %s', p_lane,
                                                           coalesce(p_why, 'paused, or no worker serves it')) END,
       completed_at = CASE WHEN NOT c.degrade THEN v_now END, updated_at = v_now
-  FROM chosen c WHERE q.id = c.id;
-  GET DIAGNOSTICS v_count = ROW_COUNT;
+  FROM chosen c WHERE q.id = c.id
+  RETURNING q.parent_id, q.status
+  )
+  SELECT count(*), array_agg(DISTINCT c.parent_id) FILTER (WHERE c.parent_id IS NOT NULL AND c.status = 'failed')
+  INTO v_count, v_parents FROM changed c;
+  IF v_parents IS NOT NULL THEN
+    PERFORM llmreq_turn_pages(v_parents);
+  END IF;
   RETURN v_count;
 END
 $$;
@@ -173,18 +186,24 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
   v_count integer;
+  v_parents uuid[];
 BEGIN
   WITH head AS MATERIALIZED (
     SELECT r.id FROM llm_requests r
     WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane = p_lane
     ORDER BY r.lane, r.tenant_id, r.priority, r.scheduled_at, r.id LIMIT p_limit
     FOR NO KEY UPDATE SKIP LOCKED
-  )
+  ), refused AS (
   UPDATE llm_requests q
   SET status = 'failed', claim_seq = q.claim_seq + 1, error_code = 'unknown_model', error_message = p_message, wait_reason = NULL,
       completed_at = llmreq_now(), updated_at = llmreq_now()
-  FROM head WHERE q.id = head.id;
-  GET DIAGNOSTICS v_count = ROW_COUNT;
+  FROM head WHERE q.id = head.id
+  RETURNING q.parent_id
+  )
+  SELECT count(*), array_agg(DISTINCT x.parent_id) FILTER (WHERE x.parent_id IS NOT NULL) INTO v_count, v_parents FROM refused x;
+  IF v_parents IS NOT NULL THEN
+    PERFORM llmreq_turn_pages(v_parents);
+  END IF;
   RETURN v_count;
 END
 $$;

@@ -11,12 +11,22 @@ WITH since AS MATERIALIZED (
          CASE WHEN count(*) FILTER (WHERE a.cost_usd IS NULL) = count(*) FILTER (WHERE a.outcome = 'priced')
               THEN sum(a.cost_usd) END AS cost_usd
   FROM llm_attempts a GROUP BY a.request_id
+), pages AS (
+  SELECT r.parent_id, sum(r.input_tokens) AS input_tokens, sum(r.output_tokens) AS output_tokens,
+         sum(r.cache_read_tokens) AS cache_read_tokens, sum(r.cache_write_tokens) AS cache_write_tokens,
+         sum(r.reasoning_tokens) AS reasoning_tokens, CASE WHEN count(*) = count(r.cost_usd) THEN sum(r.cost_usd) END AS cost_usd
+  FROM llm_requests r WHERE r.parent_id IS NOT NULL GROUP BY r.parent_id
 ), compared AS (
-  SELECT r.id, b.request_id, r.cost_usd, coalesce(b.cost_usd, CASE WHEN b.request_id IS NULL THEN 0 END) AS booked_usd,
+  -- A document's sums are its own calls' and its pages'.
+  SELECT r.id, r.cost_usd,
+         coalesce(b.cost_usd, CASE WHEN b.request_id IS NULL THEN 0 END)
+           + coalesce(p.cost_usd, CASE WHEN p.parent_id IS NULL THEN 0 END) AS booked_usd,
          ARRAY[r.input_tokens, r.output_tokens, r.cache_read_tokens, r.cache_write_tokens, r.reasoning_tokens] AS tokens,
-         ARRAY[coalesce(b.input_tokens, 0), coalesce(b.output_tokens, 0), coalesce(b.cache_read_tokens, 0),
-               coalesce(b.cache_write_tokens, 0), coalesce(b.reasoning_tokens, 0)]::bigint[] AS booked_tokens
-  FROM llm_requests r LEFT JOIN booked b ON b.request_id = r.id
+         ARRAY[coalesce(b.input_tokens, 0) + coalesce(p.input_tokens, 0), coalesce(b.output_tokens, 0) + coalesce(p.output_tokens, 0),
+               coalesce(b.cache_read_tokens, 0) + coalesce(p.cache_read_tokens, 0),
+               coalesce(b.cache_write_tokens, 0) + coalesce(p.cache_write_tokens, 0),
+               coalesce(b.reasoning_tokens, 0) + coalesce(p.reasoning_tokens, 0)]::bigint[] AS booked_tokens
+  FROM llm_requests r LEFT JOIN booked b ON b.request_id = r.id LEFT JOIN pages p ON p.parent_id = r.id AND r.pages IS NOT NULL
   WHERE r.created_at >= (SELECT s.day::timestamp AT TIME ZONE 'UTC' FROM since s)
 )
 SELECT 'request_cost' AS check_name, c.id::text AS subject, c.booked_usd::text AS expected, c.cost_usd::text AS actual
@@ -41,6 +51,11 @@ SELECT 'ended_with_hold', r.id::text, NULL, concat_ws(' ', r.hold_usd, r.hold_to
 FROM llm_requests r
 WHERE r.status <> 'processing' AND (num_nonnulls(r.held_input_tokens, r.held_output_tokens) > 0
   OR r.budget_id IS NULL AND num_nonnulls(r.hold_usd, r.hold_tokens) > 0)
+UNION ALL
+SELECT 'pages_ended', r.id::text, 'pending or ended', r.status
+FROM llm_requests r
+WHERE r.status = 'waiting' AND r.pages IS NOT NULL
+  AND NOT EXISTS (SELECT FROM llm_requests q WHERE q.parent_id = r.id AND q.status IN ('pending', 'processing'))
 UNION ALL
 SELECT 'waits_for_no_budget', r.id::text, 'pending, for a budget', concat_ws(' ', r.status, r.budget_id)
 FROM llm_requests r
