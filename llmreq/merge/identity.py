@@ -19,7 +19,9 @@ def identity(value: Any) -> str:
     Order of properties is nothing, 1 is 1.0 but neither is true, "a" is not "A".
     """
     text = _dump(value)
-    if ".0" in text or "e+" in text:  # perhaps a whole number written as a float; a mere look-alike costs only time
+    if (
+        ".0" in text or "e+" in text
+    ):  # perhaps a whole number written as a float; a mere look-alike costs only time
         text = _dump(json.loads(text, parse_float=_as_whole))
     return text
 
