@@ -10,7 +10,7 @@ from llmreq.limits import MAX_MERGE_DEPTH
 from llmreq.merge.hints import Place
 from llmreq.merge.identity import identity, key_of
 from llmreq.merge.journal import Journal
-from llmreq.merge.numbers import isis_number, total
+from llmreq.merge.numbers import is_number, total
 
 
 class Said(NamedTuple):
@@ -61,6 +61,7 @@ class Join:
     def _by_kind(self, place: Place, path: str, known: Sequence[Said], levels: int) -> Any:
         """Without a rule: objects by property, lists joined, of anything else the first."""
         first = known[0].value
+        result: Any
         if isinstance(first, dict) and levels:
             alike, others = _parted(known, _object)
             result = self._object(place, path, alike, levels)
@@ -134,7 +135,7 @@ def _parted(said: Iterable[Said], fits: Callable[[Any], bool]) -> tuple[list[Sai
 
 
 def _shape(value: Any) -> type:
-    return float if isis_number(value) else type(value)
+    return float if is_number(value) else type(value)
 
 
 def _object(value: Any) -> bool:
@@ -151,6 +152,3 @@ def _string(value: Any) -> bool:
 
 def _boolean(value: Any) -> bool:
     return isinstance(value, bool)
-
-
-is_number = isis_number

@@ -9,6 +9,8 @@ from typing import Any
 from llmreq.limits import MAX_MERGE_CONFLICTS, MERGE_CONFLICT_CHARS
 from llmreq.merge.pages import PageResult
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False)
+
 
 class Journal:
     """Pages are named by their index in `pages`; paths are JSON pointers into the merged value."""
@@ -43,7 +45,14 @@ class Journal:
 
 
 def _shown(value: Any) -> Any:
+    """The value, or the beginning of its JSON; nothing past that is written out, for it may be megabytes."""
     if value is None or isinstance(value, bool | float):
         return value
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return value if len(text) <= MERGE_CONFLICT_CHARS else text[:MERGE_CONFLICT_CHARS] + "…"
+    parts: list[str] = []
+    chars = 0
+    for part in (value,) if isinstance(value, str) else _ENCODER.iterencode(value):
+        parts.append(part)
+        chars += len(part)
+        if chars > MERGE_CONFLICT_CHARS:
+            return "".join(parts)[:MERGE_CONFLICT_CHARS] + "…"
+    return value

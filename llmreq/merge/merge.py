@@ -8,23 +8,24 @@
 
 The deep merge, without any hint in the schema:
 - objects: property by property, so also a property that only one page has;
-- lists: joined in page order; of items that are equal as wholes one is kept. Equal is exactly equal ("Ada" and "ada" are two),
-  but 1 is 1.0 and the order of properties is nothing. A tuple (`prefixItems`) is one value, not a list to join;
+- lists: joined in page order; of items that are equal as wholes one is kept, also within a page. Equal is exactly equal
+  ("Ada" and "ada" are two), but 1 is 1.0 and the order of properties is nothing. A tuple (`prefixItems`) is one value;
 - null: gives way to anything, without a conflict;
-- other values, numbers too: the first page's; each different one is a conflict (`rule` "first", or "type" when it is of another
-  type). Nothing is ever added up unasked;
-- below 64 levels everything is one value.
+- other values, numbers too: the first page's; each different one is a conflict (`rule` "first", or "type" when it is of
+  another type). Nothing is ever added up unasked;
+- below `MAX_MERGE_DEPTH` levels everything is one value.
 
-Hints, beside a property's `type` (`$ref`, `allOf` and the non-null branch of `anyOf`/`oneOf` are followed, the nearest hint counts):
-- `x-key`: a name or list of names; items with the same key are merged into one, by the hints of their own schema. In keys case, Unicode
-  composition and amount of white space do not count ("Ada" and "ADA " are one; the first spelling stays, the other is a
-  conflict). An item whose key is absent, null or blank is compared as a whole;
-- `x-merge`: `sum` of numbers (as written: 0.1 + 0.2 = 0.3), `max` or `min` of numbers, strings or booleans, `first` or `last` of any (the
-  others were meant to go: no conflict), `union` of lists or of single values: always a list. A value its rule can do
-  nothing with is a conflict with that rule.
+Hints beside a property's `type` (`$ref`, `allOf` and the only non-null branch of `anyOf` and `oneOf` are followed; the
+nearest hint counts):
+- `x-key`: a name or list of names; items with the same key are merged into one, by the hints of their own schema. In keys
+  case, Unicode composition and amount of white space do not count ("Ada" and "ADA " are one; the first spelling stays, the
+  other is a conflict). An item whose key is absent, null or blank is compared as a whole;
+- `x-merge`: `sum` of numbers (as written: 0.1 + 0.2 is 0.3), `max` or `min` of numbers, strings or booleans, `first` or
+  `last` of anything (the others were meant to go: no conflict), `union` of lists or of single values: always a list. A
+  value with which its rule can do nothing is a conflict of that rule.
 
-`provenance` maps JSON pointers of the merged value to the pages that hold what stands there: each list item, each value that was
-chosen, all addends of a sum. A pointer without an entry of its own came with the nearest one above it.
+`provenance` maps JSON pointers of the merged value to the pages that hold what stands there: each list item, each value
+that was chosen, all addends of a sum. A pointer without an entry of its own came with the nearest one above it.
 `conflicts` are `{"path","kept","other","page","rule"}`, each different value once.
 The merged value may break the schema (a sum above `maximum`): the caller checks it again.
 """
