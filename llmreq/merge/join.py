@@ -48,7 +48,7 @@ class Join:
     def _calculated(self, place: Place, path: str, known: Sequence[Said], levels: int) -> Any:
         rule = place.rule or ""
         kinds = [is_number] if rule == "sum" else [is_number, _string, _boolean]
-        fits = next((fits for each in known for fits in kinds if fits(each.value)), None)
+        fits = next((fits for fits in kinds if any(fits(each.value) for each in known)), None)
         if fits is None:
             return self._by_kind(place, path, known, levels)
         usable, others = _parted(known, fits)

@@ -20,9 +20,12 @@ nearest hint counts):
 - `x-key`: a name or list of names; items with the same key are merged into one, by the hints of their own schema. In keys
   case, Unicode composition and amount of white space do not count ("Ada" and "ADA " are one; the first spelling stays, the
   other is a conflict). An item whose key is absent, null or blank is compared as a whole;
-- `x-merge`: `sum` of numbers (as written: 0.1 + 0.2 is 0.3), `max` or `min` of numbers, strings or booleans, `first` or
-  `last` of anything (the others were meant to go: no conflict), `union` of lists or of single values: always a list. A
-  value with which its rule can do nothing is a conflict of that rule.
+- `x-merge`: `sum` of numbers (as written: 0.1 + 0.2 is 0.3), `max` or `min` of numbers, else of strings, else of
+  booleans, `first` or `last` of anything (the others were meant to go: no conflict), `union` of lists or of single
+  values: always a list. A value with which its rule can do nothing is a conflict of that rule.
+
+Pages may be merged in groups, neighbours first, and the groups' results again: where the pages agree on types that gives
+the same value. A sum, a maximum, a minimum and the members of a union do not depend on the order of pages either.
 
 `provenance` maps JSON pointers of the merged value to the pages that hold what stands there: each list item, each value
 that was chosen, all addends of a sum. A pointer without an entry of its own came with the nearest one above it.

@@ -61,6 +61,7 @@ def test_without_hints_lists_are_joined_and_a_different_value_is_a_conflict(
         ("max", ["2026-01-31", "2026-11-30"], "2026-11-30", [2], []),
         ("max", [False, True, True], True, [2, 3], []),
         ("max", [3, "4"], 3, [1], ["4"]),
+        ("max", [True, "4", 3], 3, [3], [True, "4"]),
         ("min", [3, -1, 2], -1, [2], []),
         ("min", [True, False], False, [2], []),
         ("first", [None, "a", "b"], "a", [2], []),
