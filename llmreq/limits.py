@@ -102,6 +102,16 @@ MAX_FEEDBACK_ERRORS = 20
 MAX_NAME_CHARS = 60
 """How much of a property name written by a model a message repeats."""
 
+# --- merging pages ------------------------------------------------------------------------------------------
+MAX_MERGE_CONFLICTS = 100
+"""Conflicts a merge writes down; of others it says only how many. A list of thousands is read by nobody."""
+
+MERGE_CONFLICT_CHARS = 1_000
+"""How much of a value a conflict repeats; the page's own row has it whole."""
+
+MAX_MERGE_DEPTH = 64
+"""Objects and lists nested deeper are one value to a merge: real answers nest some ten levels."""
+
 # --- producers and operators --------------------------------------------------------------------------------
 MAX_LABEL_CHARS = 500
 """Tenants, lanes, dedupe keys: they are indexed, and an index entry must stay below 2,700 bytes."""
