@@ -118,7 +118,8 @@ def _with_cap_lifted(given: dict[str, Any]) -> dict[str, Any]:
     if len(caps) > 1 or "max_output_tokens" in given:
         raise ValueError(f"params.{caps[-1]}: the output cap is given twice; keep max_output_tokens alone")
     rest = {key: value for key, value in params.items() if key != caps[0]}
-    return {**given, "params": rest or None, "max_output_tokens": params[caps[0]]}
+    lifted = {key: value for key, value in given.items() if key != "params"}
+    return {**lifted, **({"params": rest} if rest else {}), "max_output_tokens": params[caps[0]]}
 
 
 def _refuse_contradictions(agent: AgentDefinition) -> None:

@@ -19,7 +19,7 @@ from llmreq.limits import LONGEST_YAML_NUMBER, MAX_AGENT_BYTES, MAX_JSON_DEPTH
 # A wheel of PyYAML has libyaml's parser, a hundred times faster; a build without it has only this one. Both parse alike.
 _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-_NUMBER = r"[-+]?(?:0|[1-9][0-9]{0,%d})" % (LONGEST_YAML_NUMBER - 1)
+_NUMBER = rf"[-+]?(?:0|[1-9][0-9]{{0,{LONGEST_YAML_NUMBER - 1}}})"
 _INTEGER = re.compile(_NUMBER)
 _DECIMAL = re.compile(_NUMBER + r"(?:\.[0-9]*)?(?:[eE][-+]?[0-9]{1,4})?")
 _WORDS = {
