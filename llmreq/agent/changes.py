@@ -64,7 +64,7 @@ class Change:
 
 
 def schema_changes(old: dict[str, Any] | None, new: dict[str, Any] | None) -> list[Change]:
-    """What a new output schema changes, in the order of the old one's fields; None is an agent that answers in text.
+    """What a new output schema changes, from the root down, fields by their names; None is an agent that answers in text.
 
     Raises InvalidSchemaError for what `compile_schema` refuses.
     """

@@ -176,9 +176,9 @@ def _conjunction(compiled: CompiledSchema, pointers: tuple[str, ...]) -> Shape:
             items.append(f"{pointer}/items")
         if "additionalProperties" in node:
             rest.append(f"{pointer}/additionalProperties")
-    if shape.types == {"null"}:
-        shape.values = {"null": None}
-    elif shape.values is not None:
+    if shape.values is None:
+        shape.values = {"null": None} if shape.types == {"null"} else None
+    else:
         shape.values = {key: value for key, value in shape.values.items() if _atom(value) in shape.types}
         shape.types = frozenset(_atom(value) for value in shape.values.values())
     shape.properties = {
