@@ -208,7 +208,7 @@ def _told(changes: list[Change]) -> list[Change]:
 
 def _change(path: str, kind: Kind, breaking: bool, words: str) -> Change:
     where = path or "$"
-    return Change(where, kind, breaking, f"{where}: {words}")
+    return Change(where, kind, breaking, " ".join(f"{where}: {words}".splitlines()))
 
 
 def _any_field(path: str) -> str:

@@ -67,7 +67,7 @@ def read_agent(text: str, *, name: str) -> AgentDefinition:
 
     ValueError in one line that names the key, what is wrong, and what is allowed.
     """
-    return agent_of(read_object(text), name=name)
+    return _in_one_line(lambda: _checked(read_object(text), name))
 
 
 def agent_of(document: Mapping[str, Any], *, name: str | None = None) -> AgentDefinition:
@@ -75,6 +75,24 @@ def agent_of(document: Mapping[str, Any], *, name: str | None = None) -> AgentDe
 
     An output cap inside `params` is taken out and becomes `max_output_tokens`.
     """
+    return _in_one_line(lambda: _checked(document, name))
+
+
+def agent_document(definition: AgentDefinition) -> dict[str, Any]:
+    """The definition as an object for JSON or YAML, without what is None; `agent_of` gives the same definition back."""
+    values = {field.name: getattr(definition, field.name) for field in fields(definition)}
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _in_one_line(read: Callable[[], AgentDefinition]) -> AgentDefinition:
+    # What an error quotes may hold line breaks of every sort that Unicode has.
+    try:
+        return read()
+    except ValueError as error:
+        raise ValueError(" ".join(str(error).splitlines())) from None
+
+
+def _checked(document: Mapping[str, Any], name: str | None) -> AgentDefinition:
     unknown = [key for key in document if key not in _READERS]
     if unknown:
         known = ", ".join(_READERS)
@@ -90,12 +108,6 @@ def agent_of(document: Mapping[str, Any], *, name: str | None = None) -> AgentDe
     agent = AgentDefinition(**values)
     _refuse_contradictions(agent)
     return agent
-
-
-def agent_document(definition: AgentDefinition) -> dict[str, Any]:
-    """The definition as an object for JSON or YAML, without what is None; `agent_of` gives the same definition back."""
-    values = {field.name: getattr(definition, field.name) for field in fields(definition)}
-    return {key: value for key, value in values.items() if value is not None}
 
 
 def _refuse_unstorable(given: Mapping[str, Any]) -> None:
