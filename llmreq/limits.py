@@ -139,3 +139,28 @@ MAX_USD_PER_MTOK = 1_000_000
 
 MAX_USD_DECIMALS = 20
 """Decimals of a price per million tokens: the finest list has 7, and NUMERIC would take 16,383."""
+
+# --- stored agents ------------------------------------------------------------------------------------------
+MAX_AGENT_BYTES = 1024 * 1024
+"""An agent's definition above this is refused, as its schema is: a prompt of this size is content, not a prompt."""
+
+LONGEST_YAML_NUMBER = 300
+"""A plain run of more digits in YAML is text: larger integers leave the range of every number we store."""
+
+SMALLEST_CHUNK_TOKENS = 50
+"""Pages below this are a few sentences: each would cost a call and tell the model nothing."""
+
+LARGEST_WINDOW_TOKENS = 10_000_000
+"""Bound of an agent's window and pages: no vendor's window comes near."""
+
+LARGEST_OUTPUT_CAP = 1_000_000
+"""Output tokens an agent may ask for: what `llmreq_output_cap` takes at most."""
+
+SCHEMA_PLACES_COMPARED = 5_000
+"""Places of two schemas compared before the rest is called changed: shared references multiply them."""
+
+SCHEMA_ALTERNATIVES = 32
+"""Combinations of `anyOf` told apart at one place; past them only the place's own rules are compared."""
+
+SCHEMA_CHANGES_TOLD = 200
+"""Changes of a schema told one by one: nobody reads more."""

@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parent.parent / PACKAGE
 
 CONTRACT = {"errors", "limits"}
 SETTINGS = {*CONTRACT, "settings", "provider_settings"}
-PURE = {"wire", "check", "text", "merge"}
+PURE = {"wire", "check", "text", "merge", "agent"}
 BELOW = {*SETTINGS, *PURE, "database"}
 MIDDLE = {"producer", "documents", "reports", "governor"}
 
