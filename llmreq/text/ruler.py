@@ -85,8 +85,8 @@ class PieceRuler(Ruler):
     def count(self, start: int, end: int) -> int:
         """As the estimator says, without asking it: what lies between the first and the last whole piece is summed.
 
-        A piece depends on nothing before it, and after it on no more than the white space that follows. So a slice's pieces are the
-        text's own from the first common end on, up to the white space at the slice's end.
+        A piece depends on nothing before it, and after it on no more than the white space that follows. So a slice's
+        pieces are the text's own from the first common end on, up to the white space at the slice's end.
         """
         first, head = self._first_common(start, end)
         if first < 0:
@@ -97,7 +97,9 @@ class PieceRuler(Ruler):
             return self._estimate(self._text[start:end])
         count = head + self._sums[last] - self._sums[first]
         if self._ends[last] < end:
-            count += sum(map(self._counter.__getitem__, self._pieces.findall(self._text, self._ends[last], end)))
+            count += sum(
+                map(self._counter.__getitem__, self._pieces.findall(self._text, self._ends[last], end))
+            )
         return count
 
     def _first_common(self, start: int, end: int) -> tuple[int, int]:
