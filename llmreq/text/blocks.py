@@ -80,8 +80,9 @@ def _block(text: str, start: int, layout: Layout) -> tuple[int, int]:
             return len(text), len(text)
         at = found.end()
         if not (is_list and _goes_on(text, at)):
-            _note(layout, begin, found.start())
-            return found.start(), at
+            end = found.start() - text.startswith("\r", found.start() - 1)
+            _note(layout, begin, end)
+            return end, at
 
 
 def _note(layout: Layout, start: int, end: int) -> None:
@@ -97,10 +98,10 @@ def _goes_on(text: str, at: int) -> bool:
 def _behind_fence(text: str, fence: re.Match[str]) -> tuple[int, int]:
     """The end of the closing line, and of the blank lines behind it."""
     marks = fence.group(1) or fence.group(2)
-    closing = re.compile(rf"\n[ \t]*+{re.escape(marks)}{re.escape(marks[0])}*+[ \t\r]*+(?=\n|\Z)")
+    closing = re.compile(rf"\n[ \t]*+{re.escape(marks)}{re.escape(marks[0])}*+[ \t]*+(?=\r?\n|\Z)")
     found = closing.search(text, fence.end())
     if found is None:
         return len(text), len(text)
-    end = min(found.end() + 1, len(text))
-    blank = _BLANK.match(text, end)
-    return found.end(), blank.end() if blank else end
+    blank = _BLANK.match(text, found.end())
+    assert blank is not None, "it may be empty"
+    return found.end(), blank.end()

@@ -95,13 +95,16 @@ class _Splitter:
         return start
 
     def _crowds_out(self, begin: int, start: int) -> bool:
-        """Whether a block that would fit does not because of the overlap."""
+        """Whether a block that would fit, or a line of code, does not because of the overlap."""
         blocks = self._layout.blocks
         for spans in (blocks, self._layout.parts):
             index = bisect_right(spans.starts, start) - 1
             if spans.starts[index] == start and self._fits(start, spans.ends[index]):
                 return self._ruler.count(begin, spans.ends[index]) > self._most
-        return False
+        if not self._in_fence(start):
+            return False
+        line = self._text.find("\n", start, self._ruler.reach(start, self._most) + _BEHIND) + 1
+        return line > 0 and self._ruler.count(begin, line) > self._most >= self._ruler.count(start, line)
 
     def _fill(self, begin: int, start: int) -> tuple[int, int] | None:
         """The end of the chunk and its tokens; None where not even a grapheme fits behind the overlap."""
@@ -122,6 +125,9 @@ class _Splitter:
         for spans in (self._layout.blocks, self._layout.parts):
             index = bisect_right(spans.starts, high) - 1
             at, stop = spans.starts[index], spans.starts[index + 1]
+            end = spans.ends[index]
+            if start < end <= high and not is_heading(self._text, at, end):
+                return self._text.find("\n", end, high) + 1 or end  # only blank lines remain of it
             if at > start:
                 best = self._before_heading(spans, index, start)
                 if best > start and (self._is_full(start, best) or self._fits(at, spans.ends[index])):
@@ -170,11 +176,11 @@ class _Splitter:
 
     def _next_fits(self, ends: Ends, at: int, high: int, stop: int) -> bool:
         """Whether what begins at `at` and was not reached could be whole in the next chunk."""
-        room = self._most - self._overlap
+        room = self._most if ends is line_ends else self._most - self._overlap
         limit = min(stop, self._ruler.reach(at, room))
         if limit == stop:
             return True
-        return any(high < end < limit for end in ends(self._text, at, limit))
+        return any(high < end <= limit for end in ends(self._text, at, limit + 1))
 
     def _is_full(self, start: int, end: int) -> bool:
         return self._ruler.guess(start, end) >= self._most * _FULL
