@@ -155,7 +155,8 @@ def markdown(chance: random.Random, encoding: tiktoken.Encoding, size: int = 1_0
 
 
 def _words(chance: random.Random, encoding: tiktoken.Encoding) -> Iterator[str]:
-    known = [token[1:].decode() for token in encoding.token_byte_values() if re.fullmatch(rb" [a-z]+", token)]
+    by_rank = map(encoding.decode_single_token_bytes, range(100_000))
+    known = [token[1:].decode() for token in by_rank if re.fullmatch(rb" [a-z]+", token)]
     weights = [*accumulate(1 / (rank + 3) for rank in range(len(known)))]
     while True:
         for word in chance.choices(known, cum_weights=weights, k=1000):

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from llmreq.text.blocks import Spans, is_heading, is_prose, lay_out
 from llmreq.text.graphemes import is_break, last_break, next_break
-from llmreq.text.ruler import make_ruler
+from llmreq.text.ruler import Ruler
 from llmreq.text.sentences import sentence_ends
 from llmreq.text.tokens import TokenEstimator
 from llmreq.text.units import CODE, PROSE, Ends, line_ends, word_ends
@@ -66,7 +66,7 @@ class _Splitter:
         self._text = text
         self._most = most
         self._overlap = overlap
-        self._ruler = make_ruler(text, estimator)
+        self._ruler = Ruler(text, estimator)
         self._layout = lay_out(text)
 
     def cut(self, begin: int, start: int) -> tuple[int, int, int]:

@@ -1,85 +1,63 @@
-"""cl100k_base's first step, cutting a text into pieces, so that a piece met before need not be encoded again.
+"""What cl100k_base's rules allow: to count a text in parts, and a word only once.
 
-The encoding counts each piece by itself; a text's tokens are the sum of its pieces'. Words repeat: remembering theirs is faster
-than encoding them, and sums up to any piece tell the tokens of any slice.
+The encoding first cuts a text into pieces by a pattern that never looks back, and sums the tokens of the pieces. No piece goes on
+behind a run of letters or of digits, so there a text may be cut and counted by halves. Nor does one go on to a space next to a sign
+that is none: so a text without other white space is counted word by word, each with the space before it, and words repeat.
 """
 
 from __future__ import annotations
 
 import re
-import unicodedata
-from collections.abc import Callable
-from functools import cache
-from itertools import pairwise
+from collections.abc import Callable, Iterator
 
-REMEMBERED = 60_000
+REMEMBERED = 100_000
 LONGEST_REMEMBERED = 24
-"""Pieces (some 10 MB), and characters of one."""
-_HIGH = re.compile("[\U00010000-\U0010ffff]")
+"""Words (some 10 MB), and characters of one."""
+# Letters and digits, and signs that are neither, in every version of Unicode.
+_SEAM = re.compile(r"[A-Za-z0-9ぁ-ゖァ-ヺ一-鿋가-힣а-яα-ωà-öø-ÿ](?=[ \n.,;:!?()\"'|、。，！？；：（）「」])")
 
 
-class PieceCounter(dict[str, int]):
-    """Tokens of a piece, by `counter[piece]`; what is not remembered yet is encoded."""
+def seams(text: str, apart: int) -> Iterator[int]:
+    """Where the text may be cut and its parts be counted each by itself: about every so many characters, and at its end."""
+    at = 0
+    while at < len(text):
+        found = _SEAM.search(text, at + apart - 1)
+        at = found.end() if found else len(text)
+        yield at
 
-    __slots__ = ("_encode",)
+
+class WordCounter:
+    """Tokens of texts whose words it has met before; the same as by encoding them."""
 
     def __init__(self, encode: Callable[[str], list[int]]) -> None:
+        self._encode = encode
+        self._first = _Words(encode, "")
+        self._others = _Words(encode, " ")
+
+    def count(self, text: str) -> int:
+        """The tokens of one text."""
+        if not text.isascii() or "  " in text or " \n" in text or _has_rare_space(text):
+            return len(self._encode(text))
+        words = text.split(" ")
+        return self._first[words.pop(0)] + sum(map(self._others.__getitem__, words))
+
+
+class _Words(dict[str, int]):
+    """Tokens of a word with what stands before it."""
+
+    def __init__(self, encode: Callable[[str], list[int]], before: str) -> None:
         super().__init__()
         self._encode = encode
+        self._before = before
 
-    def __missing__(self, piece: str) -> int:
-        tokens = len(self._encode(piece))
-        if len(piece) <= LONGEST_REMEMBERED:
+    def __missing__(self, word: str) -> int:
+        tokens = len(self._encode(self._before + word))
+        if len(word) <= LONGEST_REMEMBERED:
             if len(self) >= REMEMBERED:
                 self.clear()
-            self[piece] = tokens
+            self[word] = tokens
         return tokens
 
 
-def is_known(text: str) -> bool:
-    """Whether this Python's patterns are sure to class every sign of the text as the encoder does."""
-    if text.isascii():
-        return True
-    high = set(_HIGH.findall(text))
-    return all(unicodedata.category(sign)[0] == "S" for sign in high) and _unsure().search(text) is None
-
-
-@cache
-def pieces() -> re.Pattern[str]:
-    """Matches the piece that begins at a position, in any text that `is_known`."""
-    letters = _ranges([code for code in _beyond_ascii() if chr(code).isalpha()])
-    numbers = _ranges([code for code in _beyond_ascii() if unicodedata.category(chr(code))[0] == "N"])
-    space = r"\t-\r \x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
-    return _pattern(letter="a-zA-Z" + letters, number="0-9" + numbers, space=space)
-
-
-@cache
-def _unsure() -> re.Pattern[str]:
-    """Signs that a newer Unicode may have made letters or digits, and halves of surrogate pairs."""
-    codes = [code for code in _beyond_ascii() if unicodedata.category(chr(code)) == "Cn"]
-    return re.compile(f"[{_ranges(codes)}\ud800-\udfff]")
-
-
-def _beyond_ascii() -> list[int]:
-    """The code points of two bytes; classes that reach higher are searched slowly."""
-    return [code for code in range(0x80, 0x10000) if not 0xD800 <= code < 0xE000]
-
-
-def _pattern(letter: str, number: str, space: str) -> re.Pattern[str]:
-    """The encoding's own alternatives, in its order, in this Python's syntax."""
-    return re.compile(
-        r"'(?:[sdmtSDMT\u017f]|[lL][lL]|[vV][eE]|[rR][eE])"
-        rf"|[^\r\n{letter}{number}]?+[{letter}]++"
-        rf"|[{number}]{{1,3}}+"
-        rf"| ?[^{space}{letter}{number}]++[\r\n]*+"
-        rf"|[{space}]++\Z|[{space}]*[\r\n]|[{space}]+(?![^{space}])|[{space}]"
-    )
-
-
-def _ranges(codes: list[int]) -> str:
-    """Sorted code points as the inside of a character class."""
-    if not codes:
-        return ""
-    firsts = [codes[0], *(b for a, b in pairwise(codes) if b > a + 1)]
-    lasts = [*(a for a, b in pairwise(codes) if b > a + 1), codes[-1]]
-    return "".join(f"\\U{first:08x}-\\U{last:08x}" for first, last in zip(firsts, lasts, strict=True))
+def _has_rare_space(text: str) -> bool:
+    return "\t" in text or "\r" in text or "\f" in text or "\v" in text

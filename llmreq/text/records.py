@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Literal, NoReturn
 
-from llmreq.text.ruler import make_ruler
+from llmreq.text.ruler import Ruler
 from llmreq.text.tokens import TokenEstimator
 
 RecordFormat = Literal["json", "jsonl", "csv"]
@@ -78,7 +78,7 @@ def chunk_records(
 
 def _pack(text: str, found: _Records, most: int, estimator: TokenEstimator) -> Iterator[RecordChunk]:
     """As many records as fit: about so many by the source's measure, then counted with what is around them."""
-    ruler = make_ruler(text, estimator)
+    ruler = Ruler(text, estimator)
     total = len(found.starts)
     if not total:
         body = found.body(text, 0, 0)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from llmreq.text.blocks import lay_out
 from llmreq.text.chunking import Chunk, chunk_text
 from llmreq.text.graphemes import is_break, next_break
-from llmreq.text.ruler import make_ruler
+from llmreq.text.ruler import Ruler
 from llmreq.text.sentences import sentences
 from llmreq.text.tokens import WordEstimator, best_estimator
 
@@ -88,7 +88,7 @@ def test_what_a_reader_takes_for_one_sign_is_never_parted(sign: str) -> None:
 
 @given(text=texts, data=st.data())
 def test_slices_are_measured_as_the_estimator_measures_them(text: str, data: st.DataObject) -> None:
-    ruler = make_ruler(text, ESTIMATOR)
+    ruler = Ruler(text, ESTIMATOR)
     start = data.draw(st.integers(0, len(text)))
     end = data.draw(st.integers(start, len(text)))
     assert ruler.count(start, end) == ESTIMATOR.estimate(text[start:end])
