@@ -17,8 +17,8 @@ from llmreq.text.sentences import sentence_ends
 from llmreq.text.tokens import TokenEstimator
 from llmreq.text.units import CODE, PROSE, Ends, line_ends, word_ends
 
-_NEAR = 500
-"""Characters before the budget's end in which a boundary is sought first."""
+_NEAR = (200, 1000)
+"""Characters before the budget's end in which a boundary is sought first, and next."""
 _BEHIND = 64
 """Characters looked at behind it, to see where white space ends."""
 _FULL = 0.75
@@ -68,6 +68,8 @@ class _Splitter:
         self._overlap = overlap
         self._ruler = Ruler(text, estimator)
         self._layout = lay_out(text)
+        blocks, parts = self._layout.blocks, self._layout.parts
+        self._levels = [blocks] if len(blocks.starts) == len(parts.starts) else [blocks, parts]
 
     def cut(self, begin: int, start: int) -> tuple[int, int, int]:
         """The chunk that repeats text[begin:start] and goes on: where it begins and ends, and its tokens."""
@@ -96,8 +98,7 @@ class _Splitter:
 
     def _crowds_out(self, begin: int, start: int) -> bool:
         """Whether a block that would fit, or a line of code, does not because of the overlap."""
-        blocks = self._layout.blocks
-        for spans in (blocks, self._layout.parts):
+        for spans in self._levels:
             index = bisect_right(spans.starts, start) - 1
             if spans.starts[index] == start and self._fits(start, spans.ends[index]):
                 return self._ruler.count(begin, spans.ends[index]) > self._most
@@ -122,7 +123,7 @@ class _Splitter:
     def _boundary(self, start: int, high: int) -> int:
         """The best end in text[start:high]; behind `high` only if that is the middle of the first grapheme."""
         low, stop = start, len(self._text)
-        for spans in (self._layout.blocks, self._layout.parts):
+        for spans in self._levels:
             index = bisect_right(spans.starts, high) - 1
             at, stop = spans.starts[index], spans.starts[index + 1]
             end = spans.ends[index]
@@ -165,7 +166,7 @@ class _Splitter:
     def _last_end(self, ends: Ends, low: int, high: int, stop: int) -> int:
         """The last end in text[low:high] that parts no grapheme, sought near `high` first; `low` if there is none."""
         stop = min(stop, high + _BEHIND)
-        for first in (max(low, high - _NEAR), low):
+        for first in (*(max(low, high - near) for near in _NEAR), low):
             found = [at for at in ends(self._text, first, stop) if at <= high]
             for at in reversed(found):
                 if at > low and is_break(self._text, at, low):

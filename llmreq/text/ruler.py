@@ -9,8 +9,8 @@ from itertools import accumulate, pairwise
 from llmreq.text.cl100k import seams
 from llmreq.text.tokens import TiktokenEstimator, TokenEstimator
 
-_PART = 192
-"""Characters of a part, at least. What a slice cuts off at its ends is counted anew: smaller is more marks, larger more of that."""
+_PART = 160
+"""Bytes of a part, about. What a slice cuts off at its ends is counted anew: smaller is more marks, larger more of that."""
 
 
 class Ruler:
@@ -18,9 +18,10 @@ class Ruler:
 
     def __init__(self, text: str, estimator: TokenEstimator) -> None:
         self._text = text
-        self._estimate = estimator.estimate
+        self._estimate = estimator.estimate_batch
         self._adds_up = isinstance(estimator, TiktokenEstimator)
-        self._ends = array("q", [0, *seams(text, _PART)])
+        apart = max(1, _PART * len(text) // max(1, len(text.encode(errors="replace"))))
+        self._ends = array("q", [0, *seams(text, apart)])
         counts = estimator.estimate_batch([text[a:b] for a, b in pairwise(self._ends)])
         self._sums = array("q", accumulate(counts, initial=0))
 
@@ -29,14 +30,10 @@ class Ruler:
         first = bisect_left(self._ends, start)
         last = bisect_right(self._ends, end) - 1
         if not self._adds_up or first >= last:
-            return self._estimate(self._text[start:end])
+            return self._estimate([self._text[start:end]])[0]
         head, tail = self._ends[first], self._ends[last]
-        return (
-            (self._estimate(self._text[start:head]) if start < head else 0)
-            + self._sums[last]
-            - self._sums[first]
-            + (self._estimate(self._text[tail:end]) if tail < end else 0)
-        )
+        edges = self._estimate([self._text[start:head], self._text[tail:end]])
+        return edges[0] + self._sums[last] - self._sums[first] + edges[1]
 
     def guess(self, start: int, end: int) -> float:
         """About how many that are, at no cost."""
