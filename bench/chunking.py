@@ -115,8 +115,10 @@ def prose(chance: random.Random, encoding: tiktoken.Encoding, size: int = 2_000_
 def chinese(chance: random.Random, encoding: tiktoken.Encoding, size: int = 1_000_000) -> str:
     """Chinese sentences with an English word now and then; `size` in bytes."""
     words = _words(chance, encoding)
-    signs = [chr(code) for code in range(0x4E00, 0x9000, 7)]
-    lexicon = ["".join(chance.choices(signs, k=chance.choice([1, 2, 2, 2, 3, 4]))) for _ in range(12_000)]
+    known = [value for value in _values(encoding) if re.fullmatch("[一-鿋]", value)]
+    signs = [*known, *map(chr, range(0x4E00, 0x9000, 17))]
+    often = [*accumulate(1 / (rank + 100) for rank in range(len(signs)))]
+    lexicon = ["".join(chance.choices(signs, cum_weights=often, k=chance.choice([1, 2, 2, 2, 3, 4]))) for _ in range(12_000)]
     weights = [*accumulate(1 / (rank + 3) for rank in range(len(lexicon)))]
     parts: list[str] = []
     while size > 0:
@@ -154,9 +156,13 @@ def markdown(chance: random.Random, encoding: tiktoken.Encoding, size: int = 1_0
     return "".join(parts)
 
 
+def _values(encoding: tiktoken.Encoding) -> list[str]:
+    """The tokens by rank, which is about how often each was seen."""
+    return [encoding.decode_single_token_bytes(token).decode(errors="replace") for token in range(100_000)]
+
+
 def _words(chance: random.Random, encoding: tiktoken.Encoding) -> Iterator[str]:
-    by_rank = map(encoding.decode_single_token_bytes, range(100_000))
-    known = [token[1:].decode() for token in by_rank if re.fullmatch(rb" [a-z]+", token)]
+    known = [value[1:] for value in _values(encoding) if re.fullmatch(" [a-z]+", value)]
     weights = [*accumulate(1 / (rank + 3) for rank in range(len(known)))]
     while True:
         for word in chance.choices(known, cum_weights=weights, k=1000):

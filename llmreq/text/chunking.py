@@ -104,13 +104,15 @@ class _Splitter:
                 return self._ruler.count(begin, spans.ends[index]) > self._most
         if not self._in_fence(start):
             return False
-        line = self._text.find("\n", start, self._ruler.reach(start, self._most) + _BEHIND) + 1
+        line = self._text.find("\n", start, self._ruler.limits(start, self._most)[1]) + 1
         return line > 0 and self._ruler.count(begin, line) > self._most >= self._ruler.count(start, line)
 
     def _fill(self, begin: int, start: int) -> tuple[int, int] | None:
         """The end of the chunk and its tokens; None where not even a grapheme fits behind the overlap."""
         size = len(self._text)
-        high = max(start + 1, self._ruler.reach(begin, self._most))
+        low, high = self._ruler.limits(begin, self._most)
+        high = max(start + 1, high)
+        line = -1
         while True:
             end = size if high >= size else self._boundary(start, high)
             tokens = self._ruler.count(begin, end)
@@ -118,7 +120,19 @@ class _Splitter:
                 return end, tokens
             if end <= start + 1 or end == next_break(self._text, start):
                 return (end, tokens) if begin == start else None
-            high = max(start + 1, min(end - 1, begin + (end - begin) * self._most // tokens))
+            if line < 0:
+                line = self._last_line(begin, max(low, start), high)
+            share = begin + (end - begin) * self._most // tokens
+            high = max(start + 1, min(end - 1, max(share, line)))
+
+    def _last_line(self, begin: int, low: int, high: int) -> int:
+        """The last end of a line in text[low:high], with or without its newline, that a chunk can reach; else 0."""
+        ends = [at for at in range(low, min(high, len(self._text))) if self._text[at] == "\n"]
+        fitting = bisect_right(ends, self._most, key=lambda at: self._ruler.count(begin, at))
+        if not fitting:
+            return 0
+        end = ends[fitting - 1]
+        return end + (self._ruler.count(begin, end + 1) <= self._most)
 
     def _boundary(self, start: int, high: int) -> int:
         """The best end in text[start:high]; behind `high` only if that is the middle of the first grapheme."""
@@ -178,7 +192,7 @@ class _Splitter:
     def _next_fits(self, ends: Ends, at: int, high: int, stop: int) -> bool:
         """Whether what begins at `at` and was not reached could be whole in the next chunk."""
         room = self._most if ends is line_ends else self._most - self._overlap
-        limit = min(stop, self._ruler.reach(at, room))
+        limit = min(stop, self._ruler.limits(at, room)[1])
         if limit == stop:
             return True
         return any(high < end <= limit for end in ends(self._text, at, limit + 1))
@@ -188,10 +202,11 @@ class _Splitter:
 
     def _fits(self, start: int, end: int) -> bool:
         """Whether a whole chunk could hold it; measured only where a guess does not tell."""
-        guess = self._ruler.guess(start, end)
-        if guess <= self._most * 0.5 or guess > self._most * 1.5 + 8:
-            return guess <= self._most
-        return self._ruler.count(start, end) <= self._most
+        if self._ruler.guess(start, end) <= self._most / 2:
+            return True
+        return (
+            not self._ruler.exceeds(start, end, self._most) and self._ruler.count(start, end) <= self._most
+        )
 
     def _in_fence(self, at: int) -> bool:
         starts = self._layout.parts.starts

@@ -12,6 +12,8 @@ from llmreq.text.tokens import TiktokenEstimator, TokenEstimator
 _PART = 160
 """Bytes of a part, about. What a slice cuts off at its ends is counted anew: smaller is more marks, larger more of that."""
 
+_LARGE = 10 * _PART
+
 
 class Ruler:
     """Marks at the seams of a text, with the tokens up to each. Where the estimator's sums are not exact they are guesses."""
@@ -24,28 +26,49 @@ class Ruler:
         self._ends = array("q", [0, *seams(text, apart)])
         counts = estimator.estimate_batch([text[a:b] for a, b in pairwise(self._ends)])
         self._sums = array("q", accumulate(counts, initial=0))
+        self._based = (0, 0)
 
     def count(self, start: int, end: int) -> int:
         """The tokens of text[start:end], exactly as the estimator says."""
-        first = bisect_left(self._ends, start)
         last = bisect_right(self._ends, end) - 1
-        if not self._adds_up or first >= last:
+        if not self._adds_up or self._ends[last] <= start:
             return self._estimate([self._text[start:end]])[0]
-        head, tail = self._ends[first], self._ends[last]
-        edges = self._estimate([self._text[start:head], self._text[tail:end]])
-        return edges[0] + self._sums[last] - self._sums[first] + edges[1]
+        tail = self._estimate([self._text[self._ends[last] : end]])[0] if self._ends[last] < end else 0
+        return self._sums[last] - self._base(start) + tail
 
     def guess(self, start: int, end: int) -> float:
         """About how many that are, at no cost."""
         return self._tokens_before(end) - self._tokens_before(start)
 
-    def reach(self, start: int, tokens: int) -> int:
-        """About where text[start:] has so many tokens, and at least one character on."""
-        return max(start + 1, self._position(self._tokens_before(start) + tokens))
+    def exceeds(self, start: int, end: int, tokens: int) -> bool:
+        """Whether they surely are more, by the parts within alone; a guess gets half as many again."""
+        first, last = bisect_left(self._ends, start), bisect_right(self._ends, end) - 1
+        return self._sums[last] - self._sums[first] > (tokens if self._adds_up else tokens * 1.5)
+
+    def limits(self, start: int, tokens: int) -> tuple[int, int]:
+        """Up to the first a slice from `start` has no more than so many tokens, behind the second it has more.
+
+        By guess where sums are guesses, and within a part much larger than others.
+        """
+        near = self._ends[bisect_left(self._ends, start)] - start <= _LARGE
+        wanted = tokens + (self._base(start) if near and self._adds_up else self._tokens_before(start))
+        last = bisect_right(self._sums, wanted) - 1
+        if last + 1 >= len(self._ends):
+            return len(self._text), len(self._text)
+        high = min(self._ends[last + 1], self._position(wanted) + 2 * _PART)
+        return max(start, self._ends[last]), max(start + 1, high)
 
     def reach_back(self, end: int, tokens: int) -> int:
         """About where the last so many tokens before `end` begin."""
         return self._position(max(0, self._tokens_before(end) - tokens))
+
+    def _base(self, start: int) -> int:
+        """What to take from the sum at a mark behind `start` to have the tokens between."""
+        if self._based[0] != start:
+            first = bisect_left(self._ends, start)
+            head = self._estimate([self._text[start : self._ends[first]]])[0]
+            self._based = (start, self._sums[first] - head)
+        return self._based[1]
 
     def _tokens_before(self, at: int) -> float:
         last = bisect_right(self._ends, at) - 1
