@@ -120,7 +120,7 @@ class _Splitter:
                 return end, tokens
             if end <= start + 1 or end == next_break(self._text, start):
                 return (end, tokens) if begin == start else None
-            if line < 0:
+            if line < 0 and self._ruler.adds_up:
                 line = self._last_line(begin, max(low, start), high)
             share = begin + (end - begin) * self._most // tokens
             high = max(start + 1, min(end - 1, max(share, line)))
@@ -149,11 +149,9 @@ class _Splitter:
                     return best
                 low = max(low, at)
         for ends in CODE if self._in_fence(high) else PROSE:
-            at = self._last_end(ends, low, high, stop)
-            if at > low:
-                if self._is_full(start, at) or self._next_fits(ends, at, high, stop):
-                    return at
-                low = at
+            low = self._last_end(ends, low, high, stop)
+            if low > start and (self._is_full(start, low) or self._next_fits(ends, low, high, stop)):
+                return low
         end = last_break(self._text, low, high)
         return end if end > start else next_break(self._text, start)
 
