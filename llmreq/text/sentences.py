@@ -1,8 +1,10 @@
-"""Where sentences and paragraphs end. Offsets, never copies: the pieces of a text always join to the text."""
+"""Where sentences end. Offsets, never copies: the pieces of a text always join to the text."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from itertools import pairwise
 
 Span = tuple[int, int]
 
@@ -51,7 +53,6 @@ _ABBREVIATIONS = frozenset(
 _END = re.compile(
     r"(?:[.!?…]+[\"'”’»)\]]*(?=\s|$))|(?:[。！？]+[”’」』）]*)|\n[ \t]*(?=\n)|\n(?=[-*•#>]|\d+[.)] )"
 )
-_BREAK = re.compile(r"\n[ \t]*\n+|(?<=\n)(?=#{1,6} )")
 _LONGEST_ABBREVIATION = (
     12  # looked back so far: a text of nothing but abbreviations takes no longer than another
 )
@@ -61,7 +62,11 @@ _LAST_WORD = re.compile(r"([\w.]+)\.$")
 def sentences(text: str, start: int = 0, end: int | None = None) -> list[Span]:
     """Spans of the sentences of text[start:end], each with the white space behind it; together they are all of it."""
     end = len(text) if end is None else end
-    found: list[Span] = []
+    return list(pairwise([start, *sentence_ends(text, start, end)]))
+
+
+def sentence_ends(text: str, start: int, end: int) -> Iterator[int]:
+    """Where the sentences of text[start:end] end, behind their white space; `end` is the last."""
     begin = start
     for match in _END.finditer(text, start, end):
         stop = match.end()
@@ -72,27 +77,10 @@ def sentences(text: str, start: int = 0, end: int | None = None) -> list[Span]:
             continue
         while stop < end and text[stop].isspace():
             stop += 1
-        found.append((begin, stop))
+        yield stop
         begin = stop
     if begin < end:
-        found.append((begin, end))
-    return found
-
-
-def paragraphs(text: str) -> list[Span]:
-    """Spans of the paragraphs, each with the blank lines behind it; a fenced code block stays whole."""
-    found: list[Span] = []
-    begin = looked = 0
-    fenced = False
-    for match in _BREAK.finditer(text):
-        fenced ^= text.count("```", looked, match.start()) % 2 == 1
-        looked = match.start()
-        if not fenced and match.end() > begin:
-            found.append((begin, match.end()))
-            begin = match.end()
-    if begin < len(text):
-        found.append((begin, len(text)))
-    return found
+        yield end
 
 
 def _is_abbreviation(piece: str) -> bool:
