@@ -202,9 +202,7 @@ class _Splitter:
         """Whether a whole chunk could hold it; measured only where a guess does not tell."""
         if self._ruler.guess(start, end) <= self._most / 2:
             return True
-        return (
-            not self._ruler.exceeds(start, end, self._most) and self._ruler.count(start, end) <= self._most
-        )
+        return not self._ruler.exceeds(start, end, self._most) and self._ruler.count(start, end) <= self._most
 
     def _in_fence(self, at: int) -> bool:
         starts = self._layout.parts.starts

@@ -12,15 +12,18 @@ from uuid import UUID
 
 import structlog
 
-from llmreq.check.feedback import reask_messages
 from llmreq.errors import ErrorCode, LlmreqError
+from llmreq.text.brief import summarized
+from llmreq.text.tokens import best_estimator
 from llmreq.wire.formats import wire_for
-from llmreq.wire.outcome import Answer, Billed, Call, Failure, HttpResponse
+from llmreq.wire.outcome import Answer, Billed, Failure, HttpResponse
 from llmreq.wire.provider import Provider
 from llmreq.worker.checking import Checking, expectation
+from llmreq.worker.document import LOCAL_PAGES, merge_report, run_pages
 from llmreq.worker.engine import Claim
-from llmreq.worker.local import LOCAL_RULES, run_local
+from llmreq.worker.local import LOCAL_RULES, brief_tokens, run_local
 from llmreq.worker.loop import describe
+from llmreq.worker.question import as_call, input_text
 from llmreq.worker.report import Report, answer_facts, failure_facts, report
 from llmreq.worker.send_error import SendError
 from llmreq.worker.sender import Sender
@@ -108,9 +111,11 @@ class Caller:
             expected = expectation(claim)
             if claim.lane == LOCAL_RULES:
                 return await run_local(claim, expected)
+            if claim.lane == LOCAL_PAGES:
+                return await run_pages(claim, expected)
             provider = self.providers[claim.provider]
             wire = wire_for(provider)
-            request = wire.build(provider, _as_call(claim))
+            request = wire.build(provider, as_call(claim))
         except LlmreqError as problem:
             failure = Failure(problem.code, problem.message, problem.details)
             return {**failure_facts(failure), "billed": Billed.NOT_BILLED}
@@ -133,22 +138,21 @@ class Caller:
             facts["http_status"] = response.status
         if answer.failure is not None:
             return {**facts, **failure_facts(answer.failure)}
-        return {**facts, **await self.checking.facts(claim, answer, expected)}
+        facts |= await self.checking.facts(claim, answer, expected)
+        if claim.document is not None and facts["outcome"] == "completed":
+            facts |= _of_a_document(claim, facts)
+        return facts
 
 
-def _as_call(claim: Claim) -> Call:
-    messages = claim.messages if claim.messages is not None else [{"role": "user", "content": claim.content}]
-    if claim.last_errors and claim.last_response is not None:
-        messages = reask_messages(messages, claim.last_response, claim.last_errors)
-    return Call(
-        model=claim.model,
-        messages=messages,
-        max_output_tokens=claim.max_output_tokens,
-        response_schema=claim.response_schema,
-        tools=claim.tools,
-        tool_choice=claim.tool_choice,
-        params=claim.params or {},
-    )
+def _of_a_document(claim: Claim, facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What else is said of an answer: a brief is brought under its cap, a reduced document tells which pages it lacks."""
+    if claim.kind == "brief":
+        answer = facts["parsed_response"] if facts.get("parsed_response") is not None else facts["response"]
+        made = summarized(answer, input_text(claim), brief_tokens(claim), best_estimator())
+        return {"parsed_response": made.as_json()}
+    if claim.document["results"] is not None:
+        return {"merge_report": merge_report(claim.document["results"], "reduce")}
+    return {}
 
 
 _SEND_CODES = {

@@ -31,7 +31,8 @@ class Taken(NamedTuple):
 
 
 class Claim(NamedTuple):
-    """One claimed request with its payload, ready to be called."""
+    """One claimed request with its payload, ready to be called. `document`: of an agent's request, a page or a document, what
+    `read_claims.sql` says of it; else None."""
 
     id: UUID
     claim_seq: int
@@ -52,6 +53,7 @@ class Claim(NamedTuple):
     params: Any
     last_response: str | None
     last_errors: Any
+    document: Any
 
 
 class Settled(NamedTuple):
@@ -193,5 +195,6 @@ _HOUSEKEEPING = {
     "explain_waiting": "SELECT llmreq_explain_waiting()",
     "tidy": "SELECT llmreq_tidy()",
     "learn": "SELECT llmreq_learn()",
+    "sweep_pages": "SELECT llmreq_sweep_pages()",
     "ensure_partitions": "SELECT llmreq_ensure_partitions()",
 }

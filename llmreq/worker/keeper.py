@@ -38,6 +38,7 @@ class Keeper:
             "sweep_orphans": max(5.0, self.lease_seconds * 4),
             "tidy": 60.0,
             "learn": 30.0,
+            "sweep_pages": 2.0,
             "events": 1.0,
             "retention": 3600.0,
             "ensure_partitions": 3600.0,

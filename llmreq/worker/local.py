@@ -10,9 +10,12 @@ import orjson
 
 from llmreq.check.check import check_text
 from llmreq.errors import InvalidRequestError
+from llmreq.text.brief import DEFAULT_BRIEF_TOKENS, concatenated
 from llmreq.text.rules import RulesTask, run_rules
+from llmreq.text.tokens import best_estimator
 from llmreq.wire.outcome import Billed
 from llmreq.worker.engine import Claim
+from llmreq.worker.question import input_text
 from llmreq.worker.verdict import Expectation, checked_facts
 
 LOCAL_RULES = "local/rules"
@@ -20,8 +23,16 @@ LOCAL_RULES = "local/rules"
 
 async def run_local(claim: Claim, expected: Expectation) -> dict[str, Any]:
     """Run the rules on the claim's text, in a thread. Raises InvalidRequestError for what rules cannot do."""
-    task = RulesTask(claim.task_type, _text(claim), claim.params or {})
     started = time.monotonic()
+    if claim.kind == "brief":
+        made = await asyncio.to_thread(concatenated, input_text(claim), brief_tokens(claim), best_estimator())
+        facts: dict[str, Any] = {
+            "outcome": "completed",
+            "parsed_response": made.as_json(),
+            "response": made.text,
+        }
+        return {**facts, **_FREE, "latency_ms": _since(started)}
+    task = RulesTask(claim.task_type, _text(claim), claim.params or {})
     result = await asyncio.to_thread(run_rules, task)
     text = orjson.dumps(result).decode()
     checked = await asyncio.to_thread(
@@ -29,11 +40,26 @@ async def run_local(claim: Claim, expected: Expectation) -> dict[str, Any]:
     )
     return {
         **checked_facts(checked, text),
-        "billed": Billed.BY_USAGE,
-        "input_tokens": 0,
-        "output_tokens": 0,
-        "latency_ms": round((time.monotonic() - started) * 1000),
+        **_FREE,
+        "latency_ms": _since(started),
     }
+
+
+def brief_tokens(claim: Claim) -> int:
+    """The cap of a brief: params.brief_tokens. Raises InvalidRequestError."""
+    given = (claim.params or {}).get("brief_tokens", DEFAULT_BRIEF_TOKENS)
+    if type(given) is not int or not 1 <= given <= 1_000_000:
+        raise InvalidRequestError(
+            f"params.brief_tokens must be a whole number from 1 to 1000000, not {given!r:.40}"
+        )
+    return given
+
+
+_FREE: dict[str, Any] = {"billed": Billed.BY_USAGE, "input_tokens": 0, "output_tokens": 0}
+
+
+def _since(started: float) -> int:
+    return round((time.monotonic() - started) * 1000)
 
 
 def _text(claim: Claim) -> str:

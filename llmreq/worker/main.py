@@ -26,6 +26,7 @@ from llmreq.wire.provider import Provider
 from llmreq.worker import engine
 from llmreq.worker.caller import Caller
 from llmreq.worker.claimer import Claimer
+from llmreq.worker.document import LOCAL_PAGES
 from llmreq.worker.doorbell import Doorbell
 from llmreq.worker.heart import Heart, Identity
 from llmreq.worker.keeper import Keeper
@@ -86,7 +87,7 @@ class _Worker:
             Identity(
                 name=f"{socket.gethostname()}:{os.getpid()}",
                 version=__version__,
-                providers=[*providers, LOCAL_RULES],
+                providers=[*providers, LOCAL_RULES, LOCAL_PAGES],
                 unusable=dict(unusable),
                 concurrency=settings.concurrency,
                 lease_seconds=settings.lease_seconds,

@@ -17,9 +17,9 @@ BEGIN
     v_model := substr(p.pages_lane, strpos(p.pages_lane, '/') + 1);
   END IF;
   IF p_pages -> 0 ? 'turns' THEN
-    INSERT INTO llm_requests (tenant_id, agent_id, task_type, kind, agent_name, quality, priority, expires_at, timeout_seconds, max_attempts,
+    INSERT INTO llm_requests (tenant_id, agent_id, task_type, kind, agent_name, priority, expires_at, timeout_seconds, max_attempts,
                               run_id, document_id, on_unavailable, parent_id, page, content, params)
-    VALUES (p.tenant_id, p.agent_id, 'brief', 'brief', 'running-brief', 'basic', p.priority, p.expires_at, p.timeout_seconds,
+    VALUES (p.tenant_id, p.agent_id, 'brief', 'brief', 'running-brief', p.priority, p.expires_at, p.timeout_seconds,
             p.max_attempts, p.run_id, p.document_id, 'degrade', p.id, 1, p_pages -> 0 ->> 'content', p_pages -> 0 -> 'params');
     UPDATE llm_requests
     SET brief = jsonb_build_object('turns', p_pages -> 0 -> 'turns', 'rest_bytes', p_pages -> 0 -> 'rest_bytes')
