@@ -19,6 +19,8 @@ _OPENAI_REFUSES = {
     "unevaluatedProperties", "unevaluatedItems", "contains", "propertyNames", "prefixItems", "$dynamicRef", "minContains",
     "maxContains", "uniqueItems",
 }  # fmt: skip
+_NAMES_FIRST = {"properties", "patternProperties", "$defs", "definitions", "dependentSchemas"}
+_VALUES = {"enum", "const", "default", "examples"}
 _OPENAI_DEPTH = 10
 _OPENAI_PROPERTIES = 5000
 
@@ -76,11 +78,12 @@ def _from_text(compiler: Callable[[Any], Compiled], text: bytes) -> Compiled:
 def _openai(schema: Any) -> Compiled:
     """Strict when the schema is in OpenAI's subset as it stands; else the schema unchanged and not strict.
 
-    Nothing is made required or nullable to fit: that would have the model answer another question. A root that is not
-    an object goes into the prompt.
+    Left out are only `x-` keys, which are notes to us. Nothing is made required or nullable to fit: that would have the
+    model answer another question. A root that is not an object goes into the prompt.
     """
     if not isinstance(schema, Mapping) or schema.get("type") != "object":
         return Compiled(None)
+    schema = _without_notes(schema)
     counted = [0]
     return Compiled(schema, strict=_fits_openai(schema, 0, counted) and counted[0] <= _OPENAI_PROPERTIES)
 
@@ -94,6 +97,20 @@ def _anthropic(schema: Any) -> Compiled:
         return Compiled(None)
     said = _say_anthropic(schema)
     return Compiled(said) if isinstance(said, Mapping) else Compiled(None)
+
+
+def _without_notes(node: Any) -> Any:
+    if isinstance(node, list):
+        return [_without_notes(each) for each in node]
+    if not isinstance(node, Mapping):
+        return node
+    said: dict[str, Any] = {}
+    for key, value in node.items():
+        if key in _NAMES_FIRST and isinstance(value, Mapping):  # its keys are names, which may begin with x-
+            said[key] = {name: _without_notes(child) for name, child in value.items()}
+        elif not key.startswith("x-"):
+            said[key] = value if key in _VALUES else _without_notes(value)
+    return said
 
 
 def _fits_openai(node: Any, depth: int, counted: list[int]) -> bool:
@@ -148,7 +165,7 @@ def _say_anthropic(node: Any) -> Any:
             left_out.append(f"format {value}")
         elif (key == "minItems" and value in (0, 1)) or key in _ANTHROPIC_KEEPS:
             said[key] = value
-        elif key not in ("$schema", "$id", "$comment", "default", "examples"):
+        elif key not in ("$schema", "$id", "$comment", "default", "examples") and not key.startswith("x-"):
             left_out.append(f"{key}: {value}")
     if said.get("type") == "object" or "properties" in said:
         if node.get("additionalProperties", True) is not False:
