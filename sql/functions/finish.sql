@@ -143,6 +143,7 @@ BEGIN
         service_tier = EXCLUDED.service_tier, ceiling_usd = EXCLUDED.ceiling_usd, bound_tokens = EXCLUDED.bound_tokens,
         estimated_input_tokens = EXCLUDED.estimated_input_tokens, estimated_output_tokens = EXCLUDED.estimated_output_tokens
     WHERE a.outcome = 'lost'  -- the one correction the ledger knows
+    RETURNING a.request_id
   ), totals AS (
     -- Every call adds to its request's sums, also one whose answer came too late to be accepted.
     UPDATE llm_requests q
@@ -290,7 +291,8 @@ BEGIN
              'pages', CASE WHEN d.moves AND d.next = 'paginated' THEN o.pages END))) AS settled
     FROM decided d JOIN outcome o ON o.id = d.id
     WHERE (d.parent_id IS NOT NULL OR d.pages IS NOT NULL OR d.next = 'paginated')
-      AND (SELECT count(*) FROM totals) + (SELECT count(*) FROM settled) + (SELECT count(*) FROM budgets) >= 0  -- parents last
+      AND (SELECT count(*) FROM booked) + (SELECT count(*) FROM totals) >= 0  -- it reads both
+      AND (SELECT count(*) FROM settled) + (SELECT count(*) FROM budgets) >= 0  -- documents are locked last
     HAVING count(*) > 0
   )
   SELECT t.id, t.claim_seq, t.accepted, t.status FROM totals t

@@ -19,7 +19,10 @@ def check(scene: Scene) -> None:
     unbalanced = table.all("SELECT * FROM llmreq_ledger_check LIMIT 5")
     assert unbalanced == [], f"the books do not balance: {unbalanced}"
     assert table.all("SELECT lane FROM llm_lanes WHERE in_flight <> 0") == [], "permits are still held"
-    held = "budget_id IS NOT NULL OR hold_usd IS NOT NULL OR hold_tokens IS NOT NULL OR held_input_tokens IS NOT NULL OR held_output_tokens IS NOT NULL OR worker_id IS NOT NULL"
+    held = (
+        "budget_id IS NOT NULL OR hold_usd IS NOT NULL OR hold_tokens IS NOT NULL OR held_input_tokens IS NOT NULL"
+        " OR held_output_tokens IS NOT NULL OR worker_id IS NOT NULL"
+    )
     assert table.count(held) == 0, "holds are left"
     assert table.all("SELECT id FROM llm_budgets WHERE held_usd <> 0 OR held_tokens <> 0") == [], (
         "a budget still holds"

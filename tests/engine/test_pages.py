@@ -51,13 +51,13 @@ def pages(queue: Queue, row: Row) -> list[Row]:
 
 def test_a_long_text_becomes_pages_with_its_own_places_and_everything_that_binds_it(queue: Queue) -> None:
     run = "00000000-0000-0000-0000-000000000007"
-    _, row = document(queue, tenant_id="acme", priority=2, expires_at=queue.now.replace(hour=20), run_id=run)
+    _, row = document(queue, priority=2, expires_at=queue.now.replace(hour=20), run_id=run)
     assert (row["status"], row["pages"], row["attempts"]) == ("waiting", 3, 0)
     made = pages(queue, row)
     assert "".join(page["content"] for page in made) == TEXT[: made[-1]["page_end"]]
     for page in made:
         assert (page["status"], page["lane"], page["tenant_id"], page["priority"]) == (
-            "pending", "openai/gpt-6-luna", "acme", 2,
+            "pending", "openai/gpt-6-luna", "default", 2,
         )  # fmt: skip
         assert (page["expires_at"], str(page["run_id"]), page["agent_ref"]) == (
             row["expires_at"],

@@ -146,7 +146,8 @@ class QueueMachine(RuleBasedStateMachine):
     def set_budget(self, budget: tuple[str, str], usd: str, period: str, then: str) -> None:
         self.queue.run(
             "INSERT INTO llm_budgets (scope, subject, period, limit_usd, on_exhausted) VALUES (%s, %s, %s, %s, %s)"
-            " ON CONFLICT (scope, subject, period) DO UPDATE SET limit_usd = EXCLUDED.limit_usd, on_exhausted = EXCLUDED.on_exhausted",
+            " ON CONFLICT (scope, subject, period) DO UPDATE"
+            " SET limit_usd = EXCLUDED.limit_usd, on_exhausted = EXCLUDED.on_exhausted",
             *budget, period, usd, then,
         )  # fmt: skip
 
