@@ -6,7 +6,7 @@ from typing import Any
 
 from llmreq.check.schemas import CompiledSchema
 
-MERGE_HINTS = ("sum", "max", "min", "first", "last", "union")
+MERGE_HINTS = ("sum", "max", "min", "first", "last", "union", "append")
 _OF_NUMBERS = frozenset({"sum", "max", "min"})
 _NUMBERS = frozenset({"integer", "number"})
 
@@ -30,8 +30,8 @@ def _merge_problem(node: dict[str, Any]) -> str | None:
     types = _types(node)
     if hint in _OF_NUMBERS and types and not types & _NUMBERS:
         return f"is {hint}, which is for numbers"
-    if hint == "union" and types and "array" not in types:
-        return "is union, which is for arrays"
+    if hint in ("union", "append") and types and "array" not in types:
+        return f"is {hint}, which is for arrays"
     return None
 
 

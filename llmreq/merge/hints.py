@@ -11,7 +11,7 @@ from typing import Any
 
 from llmreq.check.references import SchemaGraph, escape, read_references
 
-RULES = ("sum", "max", "min", "first", "last", "union")
+RULES = ("sum", "max", "min", "first", "last", "union", "append")
 
 
 class Place:
@@ -171,6 +171,7 @@ _NEEDS = {
     "max": {"number", "integer", "string", "boolean"},
     "min": {"number", "integer", "string", "boolean"},
     "union": {"array"},
+    "append": {"array"},
 }
 
 

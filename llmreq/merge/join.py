@@ -40,6 +40,8 @@ class Join:
                 return self._chosen(path, known[-1].value, known[-1:])
             case "union":
                 return self._list(place, path, _spread(known), levels)
+            case "append":
+                return self._appended(path, known)
             case "sum" | "max" | "min":
                 return self._calculated(place, path, known, levels)
             case _:
@@ -102,6 +104,13 @@ class Join:
             if by_key and len(group) > 1:
                 item = self.of(place.items(), group, here, levels - 1)
             joined.append(item)
+        return joined
+
+    def _appended(self, path: str, known: Sequence[Said]) -> list[Any]:
+        """Every item of every page, also those that are equal: what is said twice was there twice."""
+        lists, others = _parted(known, _array)
+        joined = [self._chosen(f"{path}/{n}", each.value, [each]) for n, each in enumerate(_spread(lists))]
+        self._give_way(path, joined, others, "append")
         return joined
 
     def _chosen(self, path: str, value: Any, holders: Iterable[Said]) -> Any:

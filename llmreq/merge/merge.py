@@ -22,7 +22,8 @@ nearest hint counts):
   other is a conflict). An item whose key is absent, null or blank is compared as a whole;
 - `x-merge`: `sum` of numbers (as written: 0.1 + 0.2 is 0.3), `max` or `min` of numbers, else of strings, else of
   booleans, `first` or `last` of anything (the others were meant to go: no conflict), `union` of lists or of single
-  values: always a list. A value with which its rule can do nothing is a conflict of that rule.
+  values: always a list; `append` of lists, with nothing taken out. A value with which its rule can do nothing is a
+  conflict of that rule.
 
 Pages may be merged in groups, neighbours first, and the groups' results again: where the pages agree on types that gives
 the same value. A sum, a maximum, a minimum and the members of a union do not depend on the order of pages either.

@@ -41,9 +41,7 @@ async def run_pages(claim: Claim, expected: Expectation) -> dict[str, Any]:
     step = _merged if claim.document["pages"] else _prepared
     facts = await asyncio.to_thread(step, claim, expected)
     return {
-        "billed": Billed.BY_USAGE,
-        "input_tokens": 0,
-        "output_tokens": 0,
+        "billed": Billed.NOT_BILLED,
         **facts,
         "latency_ms": round((time.monotonic() - started) * 1000),
     }
@@ -195,8 +193,8 @@ def _merged(claim: Claim, expected: Expectation) -> dict[str, Any]:
     if isinstance(merged.value, str):
         return {"outcome": "completed", "response": merged.value, "merge_report": report}
     text = encode(merged.value).decode()
-    # A list of the pages' answers is not what the schema describes; each of them was checked by itself.
-    schema = None if strategy == "concat" else expected.schema
+    # A list of the pages' answers, or a brief, is not what the schema describes; each page was checked by itself.
+    schema = None if strategy == "concat" or claim.kind == "brief" else expected.schema
     return {**checked_facts(check_text(text, schema=schema), text), "merge_report": report}
 
 

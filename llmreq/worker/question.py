@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -41,7 +42,7 @@ def question(claim: Claim) -> Sequence[Mapping[str, Any]]:
     if document is None:
         return claim.messages if claim.messages is not None else [{"role": "user", "content": claim.content}]
     if document["results"] is not None:
-        return reduce_messages(page_results(document["results"]), document["system_prompt"] or "")
+        return reduce_messages(page_results(document["results"]), _reduce_instructions(claim))
     if document["brief"] is not None and claim.messages is not None:
         return _with_brief(claim.messages, document["brief"])
     if document["system_prompt"] is None:
@@ -56,6 +57,12 @@ def question(claim: Claim) -> Sequence[Mapping[str, Any]]:
         previous=document["previous"],
         labels=(claim.params or {}).get("labels"),
     )
+
+
+def _reduce_instructions(claim: Claim) -> str:
+    labels = (claim.params or {}).get("labels")
+    said = f"\n\nLabels to choose from: {json.dumps(labels, ensure_ascii=False)}" if labels else ""
+    return (claim.document["system_prompt"] or "") + said
 
 
 def input_text(claim: Claim) -> str:

@@ -33,6 +33,8 @@ BEGIN
   IF NEW.kind = 'brief' THEN
     NEW.agent_name := coalesce(NEW.agent_name, 'running-brief');
     NEW.task_type := CASE WHEN NEW.task_type = 'general' THEN 'brief' ELSE NEW.task_type END;
+    -- Where no model can be had a brief is made by concatenation.
+    NEW.on_unavailable := CASE WHEN NEW.on_unavailable = 'wait' THEN 'degrade' ELSE NEW.on_unavailable END;
   END IF;
 
   v_problem := llmreq_message_problem(NEW.messages, NEW.content);
@@ -88,7 +90,7 @@ DECLARE
   v_page integer;
 BEGIN
   r.pages_lane := NULL;
-  IF r.status <> 'pending' OR r.parent_id IS NOT NULL OR r.kind <> 'chat' OR r.input_bytes < 1000 THEN
+  IF r.status <> 'pending' OR r.parent_id IS NOT NULL OR r.kind = 'embedding' OR r.input_bytes < 1000 THEN
     RETURN r;
   END IF;
   IF r.agent_ref IS NOT NULL AND r.content IS NOT NULL THEN

@@ -11,11 +11,12 @@ AS $$
 DECLARE
   v_now timestamptz := llmreq_now();
 BEGIN
-  SELECT count(*) INTO running FROM llm_requests WHERE status = 'processing';
-  SELECT coalesce(sum(n.due) FILTER (WHERE n.open), 0),
+  -- One statement, one snapshot: what moves from pending to processing meanwhile is counted once, not never.
+  SELECT (SELECT count(*) FROM llm_requests r WHERE r.status = 'processing'),
+         coalesce(sum(n.due) FILTER (WHERE n.open), 0),
          coalesce(sum(n.later), 0),
          coalesce(sum(n.due) FILTER (WHERE NOT n.open), 0)
-  INTO movable, later, stuck
+  INTO running, movable, later, stuck
   FROM (
     SELECT count(*) FILTER (WHERE r.scheduled_at <= v_now OR r.attempts > 0 OR r.wait_reason IN ('backoff', 'rate_limit')) AS due,
            count(*) FILTER (WHERE NOT (r.scheduled_at <= v_now OR r.attempts > 0

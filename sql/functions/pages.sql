@@ -26,10 +26,10 @@ BEGIN
     WHERE id = p_parent;
   ELSE
     INSERT INTO llm_requests (
-      tenant_id, agent_id, task_type, complexity, quality, agent_name, agent_version, provider, model, params, response_schema, allow_text,
+      tenant_id, agent_id, task_type, complexity, kind, quality, agent_name, agent_version, provider, model, params, response_schema, allow_text,
       priority, expires_at, timeout_seconds, max_attempts, run_id, document_id, on_unavailable, parent_id, page, page_start, page_end,
       content, execution, estimated_tokens)
-    SELECT p.tenant_id, p.agent_id, p.task_type, p.complexity, p.quality, p.agent_name, p.agent_version, v_provider, v_model, p.params,
+    SELECT p.tenant_id, p.agent_id, p.task_type, p.complexity, p.kind, p.quality, p.agent_name, p.agent_version, v_provider, v_model, p.params,
            p.response_schema, p.allow_text, p.priority, p.expires_at, p.timeout_seconds, p.max_attempts, p.run_id, p.document_id,
            p.on_unavailable, p.id, x.n, (x.page ->> 'start')::integer, (x.page ->> 'end')::integer,
            coalesce(x.page ->> 'text', substr(p.content, (x.page ->> 'start')::integer + 1,

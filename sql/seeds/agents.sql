@@ -154,6 +154,7 @@ $schema${
     "chunks": {
       "type": "array",
       "description": "In the document's order; joined they are the whole document.",
+      "x-merge": "append",
       "items": {
         "type": "object",
         "properties": {

@@ -199,3 +199,12 @@ def test_the_example_in_the_documentation_is_what_happens() -> None:
     assert result.value == value
     assert result.conflicts == conflicts
     assert result.provenance == provenance
+
+
+def test_append_keeps_what_is_said_twice_and_in_its_order() -> None:
+    schema = {"properties": {"chunks": {"type": "array", "x-merge": "append"}}}
+    pages = [{"chunks": ["a", "b", "a"]}, {"chunks": ["a"]}, {"chunks": "no list"}]
+    result = merged(schema, *pages)
+    assert result.value == {"chunks": ["a", "b", "a", "a"]}
+    assert [each["page"] for each in result.provenance["/chunks/3"]] == [2]
+    assert [each["rule"] for each in result.conflicts] == ["append"]
