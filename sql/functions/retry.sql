@@ -54,7 +54,7 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
   p llm_requests;
-  v_retried integer;
+  r llm_requests;
 BEGIN
   PERFORM llmreq_lock_pages(p_parent);
   SELECT * INTO p FROM llm_requests WHERE id = p_parent FOR NO KEY UPDATE;
@@ -62,14 +62,21 @@ BEGIN
     RETURN p.status;
   END IF;
   -- One that is still being cut ends by itself; its document may be retried again then.
-  UPDATE llm_requests q
-  SET status = CASE WHEN p.execution = 'sequential' THEN 'waiting' ELSE 'pending' END, attempts = 0, rescues = 0,
-      claim_seq = q.claim_seq + 1, worker_id = NULL, wait_reason = NULL, error_code = NULL, error_message = NULL, error_details = NULL,
-      completed_at = NULL, output_cap = llmreq_output_cap(q.params), response = NULL, parsed_response = NULL, validation_errors = NULL,
-      repairs = NULL, expires_at = CASE WHEN q.expires_at > llmreq_now() THEN q.expires_at END, scheduled_at = llmreq_now(),
-      updated_at = llmreq_now()
-  WHERE q.parent_id = p_parent AND q.status IN ('failed', 'cancelled');
-  GET DIAGNOSTICS v_retried = ROW_COUNT;
+  FOR r IN SELECT * FROM llm_requests q WHERE q.parent_id = p_parent AND q.status IN ('failed', 'cancelled') ORDER BY q.id LOOP
+    IF r.route_id IS NOT NULL THEN  -- back to its route's beginning
+      r.provider := NULL;
+      r.model := NULL;
+      r.status := 'pending';
+      r := llmreq_place(r);
+    END IF;
+    UPDATE llm_requests q
+    SET status = CASE WHEN p.execution = 'sequential' THEN 'waiting' ELSE 'pending' END, attempts = 0, rescues = 0,
+        claim_seq = q.claim_seq + 1, worker_id = NULL, wait_reason = NULL, error_code = NULL, error_message = NULL,
+        error_details = NULL, completed_at = NULL, lane = r.lane, route_id = r.route_id, route_position = r.route_position,
+        output_cap = llmreq_output_cap(q.params), response = NULL, parsed_response = NULL, validation_errors = NULL, repairs = NULL,
+        expires_at = CASE WHEN q.expires_at > llmreq_now() THEN q.expires_at END, scheduled_at = llmreq_now(), updated_at = llmreq_now()
+    WHERE q.id = r.id;
+  END LOOP;
   UPDATE llm_requests q
   SET status = 'waiting', attempts = 0, rescues = 0, claim_seq = q.claim_seq + 1, error_code = NULL, error_message = NULL,
       error_details = NULL, completed_at = NULL, response = NULL, parsed_response = NULL, validation_errors = NULL, repairs = NULL,

@@ -107,7 +107,7 @@ def test_one_page_that_answers_garbage_for_ever_is_listed_and_later_called_alone
     )
     assert table.one("SELECT llmreq_retry(%s) AS s", row["id"])["s"] == "waiting"
     assert fleet.drain() == 0
-    assert table.request(row)["merge_report"]["complete"] is True
+    assert table.request(row)["merge_report"]["missing_pages"] == []
     assert simulator.ledger()["calls"] == before + 1, "exactly one page was called again"
 
 
