@@ -51,6 +51,8 @@ class NewRequest(TypedDict, total=False):
     expires_at: datetime | str | None
     timeout_seconds: int | None
     max_attempts: int | None
+    on_unavailable: str | None
+    on_overflow: str | None
     parent_id: UUID | str | None
     page: int | None
     run_id: UUID | str | None
@@ -182,6 +184,8 @@ _COLUMNS: dict[str, Callable[[Any], Value]] = {
     "expires_at": _time,
     "timeout_seconds": _integer(1, 3600),
     "max_attempts": _integer(1, 100),
+    "on_unavailable": _one_of("wait", "fail", "degrade"),
+    "on_overflow": _label,
     "parent_id": _uuid,
     "page": _integer(0, _SMALL),
     "run_id": _uuid,

@@ -50,6 +50,8 @@ class Request:
     priority: int
     timeout_seconds: int
     max_attempts: int
+    on_unavailable: str = "wait"
+    on_overflow: str | None = None
     dedupe_key: str | None
     parent_id: UUID | None
     page: int | None
@@ -89,8 +91,11 @@ class Request:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Request:
-        """A row of `SELECT * FROM llm_requests`; columns this version does not know are left out."""
-        return cls(**{field.name: row[field.name] for field in fields(cls)})
+        """A row of `SELECT * FROM llm_requests`, of an older or a newer schema as well.
+
+        Columns this version does not know are left out; those the table does not have yet keep their default.
+        """
+        return cls(**{field.name: row[field.name] for field in fields(cls) if field.name in row})
 
     @property
     def ended(self) -> bool:
