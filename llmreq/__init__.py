@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from llmreq.producer.client import Client
     from llmreq.producer.columns import NewRequest
     from llmreq.producer.request import Request
+    from llmreq.producer.tool_loop import ToolRun
 
 __all__ = [
     "AsyncClient",
@@ -38,6 +39,7 @@ __all__ = [
     "Request",
     "RequestFailedError",
     "SettingsError",
+    "ToolRun",
     "__version__",
 ]
 
@@ -46,6 +48,7 @@ _HOMES = {
     "Client": "llmreq.producer.client",
     "NewRequest": "llmreq.producer.columns",
     "Request": "llmreq.producer.request",
+    "ToolRun": "llmreq.producer.tool_loop",
 }
 
 

@@ -128,6 +128,15 @@ COPY_TRIES = 3
 RETRY_BATCH = 500
 """Failed requests put back per statement: each is its own short transaction."""
 
+ANSWER_TYPES_KEPT = 256
+"""Types of answers whose schema is kept, least recently used first out: a program has a handful."""
+
+STREAM_BATCH = 200
+"""Ended requests a stream reads at a time: a row may hold a prompt of a megabyte."""
+
+MAX_LOOK_SHARE = 0.1
+"""Share of the time that looking after many requests may take; the pauses between the looks grow to keep it."""
+
 ENQUEUE_BATCH_LINES = 1000
 """JSON lines read from stdin per COPY: workers begin while the rest is still read, and memory stays flat."""
 

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import builtins
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from contextlib import closing
 from typing import Any, Self, TypeVar, Unpack
 from uuid import UUID
 
 import psycopg
 
 from llmreq.database.connection import connect_async, database_url
-from llmreq.producer import steps
-from llmreq.producer.borrowed import AsyncBorrowable, borrow_async
+from llmreq.producer import steps, waiting
+from llmreq.producer.borrowed import AsyncBorrowable, borrow_async, must_commit
 from llmreq.producer.columns import NewRequest
 from llmreq.producer.drive import drive_async
 from llmreq.producer.request import Request
+from llmreq.producer.step import Steps
+from llmreq.producer.tool_loop import Functions, ToolRun, run_tools
 from llmreq.settings import load_settings
 
 T = TypeVar("T")
@@ -32,7 +35,7 @@ class AsyncClient:
         self._borrowed = connection
         self._own: psycopg.AsyncConnection[Any] | None = None
         self._opening = asyncio.Lock()
-        self._watch = steps.Watch()
+        self._watch = waiting.Watch()
 
     async def enqueue(
         self, *, connection: AsyncBorrowable | None = None, **request: Unpack[NewRequest]
@@ -63,11 +66,53 @@ class AsyncClient:
         self, ids: Sequence[UUID], timeout_seconds: float = 60.0, *, raise_on_failure: bool = False
     ) -> builtins.list[Request]:
         """All these requests once they have ended, in the order given; one query looks after all."""
-        ended = await self.run(steps.wait_all(self._watch, ids, timeout_seconds))
+        ended = await self.run(waiting.wait_all(self._watch, ids, timeout_seconds))
         if raise_on_failure:
             for request in ended:
                 request.raise_for_status()
         return ended
+
+    async def stream(self, ids: Iterable[UUID], timeout_seconds: float = 60.0) -> AsyncIterator[Request]:
+        """Each of these requests once it has ended, in the order of their ends; one query looks after all.
+
+        Those already ended come first. Raises TimeoutError when some have not ended by then.
+        """
+        with closing(waiting.stream(self._watch, ids, timeout_seconds)) as plans:
+            for plan in plans:
+                for request in await self.run(plan):
+                    yield request
+
+    async def ask(
+        self,
+        request: NewRequest | Mapping[str, Any],
+        response_model: type[T],
+        *,
+        timeout_seconds: float = 60.0,
+    ) -> T:
+        """Enqueue, wait, and give the answer as an instance of a Pydantic model class or a dataclass.
+
+        Raises TimeoutError (the request stays), RequestFailedError, InvalidRequestError.
+        """
+        await self._must_commit()
+        return await self.run(waiting.ask(self._watch, request, response_model, timeout_seconds))
+
+    async def run_tools(
+        self,
+        request: NewRequest | Mapping[str, Any],
+        tools: Functions,
+        *,
+        max_turns: int = 8,
+        timeout_seconds: float = 300.0,
+    ) -> ToolRun:
+        """Ask, call the functions that the model asks for, ask again with their results, until it answers.
+
+        `tools`: functions by name, plain ones (they run in a thread) or asynchronous ones. Names, docstrings
+        and annotations define them to the model, unless the request's own `tools` does. What a function raises
+        is told to the model.
+        Each turn is a row; all have one `run_id`. Raises TimeoutError after `timeout_seconds` for all turns.
+        """
+        await self._must_commit()
+        return await self.run(run_tools(self._watch, request, tools, max_turns, timeout_seconds))
 
     async def list(
         self,
@@ -107,10 +152,14 @@ class AsyncClient:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def run(self, plan: steps.Steps[T], connection: AsyncBorrowable | None = None) -> T:
+    async def run(self, plan: Steps[T], connection: AsyncBorrowable | None = None) -> T:
         """Run one of the plans of steps.py."""
         given = connection if connection is not None else self._borrowed
         return await drive_async(plan, self._open if given is None else lambda: borrow_async(given))
+
+    async def _must_commit(self) -> None:
+        if self._borrowed is not None:
+            must_commit(await borrow_async(self._borrowed))
 
     async def _open(self) -> psycopg.AsyncConnection[Any]:
         async with self._opening:

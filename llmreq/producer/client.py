@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import builtins
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any, Self, TypeVar, Unpack
 from uuid import UUID
 
 import psycopg
 
 from llmreq.database.connection import connect, database_url
-from llmreq.producer import steps
-from llmreq.producer.borrowed import Borrowable, borrow
+from llmreq.producer import steps, waiting
+from llmreq.producer.borrowed import Borrowable, borrow, must_commit
 from llmreq.producer.columns import NewRequest
 from llmreq.producer.drive import drive
 from llmreq.producer.request import Request
+from llmreq.producer.step import Steps
+from llmreq.producer.tool_loop import Functions, ToolRun, run_tools
 from llmreq.settings import load_settings
 
 T = TypeVar("T")
@@ -34,7 +37,7 @@ class Client:
         self._borrowed = connection
         self._own: psycopg.Connection[Any] | None = None
         self._opening = threading.Lock()
-        self._watch = steps.Watch()
+        self._watch = waiting.Watch()
 
     def enqueue(self, *, connection: Borrowable | None = None, **request: Unpack[NewRequest]) -> UUID:
         """Insert one request, in the caller's transaction if its `connection` is given; returns its id.
@@ -61,11 +64,51 @@ class Client:
         self, ids: Sequence[UUID], timeout_seconds: float = 60.0, *, raise_on_failure: bool = False
     ) -> builtins.list[Request]:
         """All these requests once they have ended, in the order given; one query looks after all."""
-        ended = self.run(steps.wait_all(self._watch, ids, timeout_seconds))
+        ended = self.run(waiting.wait_all(self._watch, ids, timeout_seconds))
         if raise_on_failure:
             for request in ended:
                 request.raise_for_status()
         return ended
+
+    def stream(self, ids: Iterable[UUID], timeout_seconds: float = 60.0) -> Iterator[Request]:
+        """Each of these requests once it has ended, in the order of their ends; one query looks after all.
+
+        Those already ended come first. Raises TimeoutError when some have not ended by then.
+        """
+        with closing(waiting.stream(self._watch, ids, timeout_seconds)) as plans:
+            for plan in plans:
+                yield from self.run(plan)
+
+    def ask(
+        self,
+        request: NewRequest | Mapping[str, Any],
+        response_model: type[T],
+        *,
+        timeout_seconds: float = 60.0,
+    ) -> T:
+        """Enqueue, wait, and give the answer as an instance of a Pydantic model class or a dataclass.
+
+        Raises TimeoutError (the request stays), RequestFailedError, InvalidRequestError.
+        """
+        self._must_commit()
+        return self.run(waiting.ask(self._watch, request, response_model, timeout_seconds))
+
+    def run_tools(
+        self,
+        request: NewRequest | Mapping[str, Any],
+        tools: Functions,
+        *,
+        max_turns: int = 8,
+        timeout_seconds: float = 300.0,
+    ) -> ToolRun:
+        """Ask, call the functions that the model asks for, ask again with their results, until it answers.
+
+        `tools`: functions by name. Names, docstrings and annotations define them to the model, unless the
+        request's own `tools` does. What a function raises is told to the model.
+        Each turn is a row; all have one `run_id`. Raises TimeoutError after `timeout_seconds` for all turns.
+        """
+        self._must_commit()
+        return self.run(run_tools(self._watch, request, tools, max_turns, timeout_seconds))
 
     def list(
         self,
@@ -105,10 +148,14 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def run(self, plan: steps.Steps[T], connection: Borrowable | None = None) -> T:
+    def run(self, plan: Steps[T], connection: Borrowable | None = None) -> T:
         """Run one of the plans of steps.py."""
         given = connection if connection is not None else self._borrowed
         return drive(plan, self._open if given is None else lambda: borrow(given))
+
+    def _must_commit(self) -> None:
+        if self._borrowed is not None:
+            must_commit(borrow(self._borrowed))
 
     def _open(self) -> psycopg.Connection[Any]:
         with self._opening:

@@ -14,6 +14,7 @@ from uuid import UUID
 
 from llmreq.errors import InvalidRequestError
 from llmreq.limits import MAX_LABEL_CHARS
+from llmreq.producer.typed import answer_type
 
 Value = str | int | bool | datetime | UUID
 
@@ -21,12 +22,14 @@ Value = str | int | bool | datetime | UUID
 class NewRequest(TypedDict, total=False):
     """The columns a producer sets; all but the question (`messages` or `content`) have defaults.
 
-    A column that is None is left to its default.
+    A column that is None is left to its default. `response_model` is no column: a Pydantic model class or a
+    dataclass whose schema becomes `response_schema`; `Request.parsed_as` reads the answer into it.
     """
 
     messages: list[Any] | None
     content: str | None
     response_schema: Mapping[str, Any] | bool | None
+    response_model: Any
     provider: str | None
     model: str | None
     tenant_id: str | None
@@ -51,6 +54,8 @@ class NewRequest(TypedDict, total=False):
     expires_at: datetime | str | None
     timeout_seconds: int | None
     max_attempts: int | None
+    on_unavailable: str | None
+    on_overflow: str | None
     parent_id: UUID | str | None
     page: int | None
     run_id: UUID | str | None
@@ -65,6 +70,8 @@ def checked(columns: Mapping[str, Any]) -> dict[str, Value]:
     """
     values: dict[str, Value] = {}
     for name, given in columns.items():
+        if name == "response_model":
+            continue
         check = _COLUMNS.get(name)
         if check is None:
             raise InvalidRequestError(f"{name}: no such column; a request has {', '.join(_COLUMNS)}")
@@ -73,6 +80,10 @@ def checked(columns: Mapping[str, Any]) -> dict[str, Value]:
                 values[name] = check(given)
             except (TypeError, ValueError) as problem:
                 raise InvalidRequestError(f"{name}: {problem}") from None
+    if (model := columns.get("response_model")) is not None:
+        if "response_schema" in values:
+            raise InvalidRequestError("give response_model or response_schema, not both")
+        values["response_schema"] = answer_type(model).schema_text
     if not values.get("messages") and not values.get("content"):
         raise InvalidRequestError("the request holds no question: set messages or content")
     return values
@@ -182,6 +193,8 @@ _COLUMNS: dict[str, Callable[[Any], Value]] = {
     "expires_at": _time,
     "timeout_seconds": _integer(1, 3600),
     "max_attempts": _integer(1, 100),
+    "on_unavailable": _one_of("wait", "fail", "degrade"),
+    "on_overflow": _label,
     "parent_id": _uuid,
     "page": _integer(0, _SMALL),
     "run_id": _uuid,

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import psycopg
+from psycopg import AsyncCursor, Cursor
 from psycopg.rows import dict_row
+from psycopg.types.datetime import TimestamptzLoader
+from psycopg.types.json import set_json_loads
 
+from llmreq.database.connection import loads_exactly
 from llmreq.errors import DatabaseUnavailableError, InvalidRequestError
-from llmreq.producer.steps import Copy, Pause, Row, Step, Steps
+from llmreq.producer.step import Copy, Invoke, Pause, Row, Step, Steps
 
 T = TypeVar("T")
+log = logging.getLogger(__name__)
 
 
 def drive(steps: Steps[T], open_connection: Callable[[], psycopg.Connection[Any]]) -> T:
@@ -58,8 +65,10 @@ def _perform(step: Step, open_connection: Callable[[], psycopg.Connection[Any]])
     if isinstance(step, Pause):
         time.sleep(step.seconds)
         return []
+    if isinstance(step, Invoke):
+        return [_invoke(step)]
     connection = open_connection()
-    with connection.cursor(row_factory=dict_row) as cursor:
+    with Cursor(connection, row_factory=dict_row) as cursor:
         if isinstance(step, Copy):
             with connection.transaction():
                 for text, rows in step.groups:
@@ -67,6 +76,7 @@ def _perform(step: Step, open_connection: Callable[[], psycopg.Connection[Any]])
                         for row in rows:
                             copy.write_row(row)
             return []
+        _read_as_ours(cursor)
         cursor.execute(step.text, step.parameters)
         return cursor.fetchall()
 
@@ -77,8 +87,10 @@ async def _perform_async(
     if isinstance(step, Pause):
         await asyncio.sleep(step.seconds)
         return []
+    if isinstance(step, Invoke):
+        return [await _invoke_async(step)]
     connection = await open_connection()
-    async with connection.cursor(row_factory=dict_row) as cursor:
+    async with AsyncCursor(connection, row_factory=dict_row) as cursor:
         if isinstance(step, Copy):
             async with connection.transaction():
                 for text, rows in step.groups:
@@ -86,8 +98,46 @@ async def _perform_async(
                         for row in rows:
                             await copy.write_row(row)
             return []
+        _read_as_ours(cursor)
         await cursor.execute(step.text, step.parameters)
         return await cursor.fetchall()
+
+
+def _read_as_ours(cursor: Cursor[Row] | AsyncCursor[Row]) -> None:
+    """JSON decoded and times with their zone, whatever the owner of a borrowed connection made of them.
+
+    Django, for one, reads jsonb as text.
+    """
+    set_json_loads(loads_exactly, cursor)
+    cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
+
+
+def _invoke(step: Invoke) -> Row:
+    try:
+        value = step.function(**step.arguments)
+    except Exception as error:
+        return _raised(step, error)
+    if inspect.isawaitable(value):
+        if inspect.iscoroutine(value):
+            value.close()
+        raise InvalidRequestError(f"{step.function} is asynchronous: give it to AsyncClient")
+    return {"value": value}
+
+
+async def _invoke_async(step: Invoke) -> Row:
+    try:
+        if inspect.iscoroutinefunction(step.function):
+            return {"value": await step.function(**step.arguments)}
+        # In a thread: it may block, and others share this loop.
+        value = await asyncio.to_thread(step.function, **step.arguments)
+        return {"value": await value if inspect.isawaitable(value) else value}
+    except Exception as error:
+        return _raised(step, error)
+
+
+def _raised(step: Invoke, error: Exception) -> Row:
+    log.warning("%s raised %s, which the model is told", step.function, type(error).__name__, exc_info=error)
+    return {"error": error}
 
 
 def explained(error: psycopg.Error) -> Exception:

@@ -6,10 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
-from llmreq.errors import ErrorCode, RequestFailedError
+from llmreq.errors import ErrorCode, InvalidRequestError, RequestFailedError
+from llmreq.producer.plain_types import MisfitError
+from llmreq.producer.typed import answer_type
+
+T = TypeVar("T")
 
 ENDED = frozenset({"completed", "failed", "cancelled"})
 """Statuses that only a retry leaves."""
@@ -50,6 +54,8 @@ class Request:
     priority: int
     timeout_seconds: int
     max_attempts: int
+    on_unavailable: str = "wait"
+    on_overflow: str | None = None
     dedupe_key: str | None
     parent_id: UUID | None
     page: int | None
@@ -89,13 +95,51 @@ class Request:
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> Request:
-        """A row of `SELECT * FROM llm_requests`; columns this version does not know are left out."""
-        return cls(**{field.name: row[field.name] for field in fields(cls)})
+        """A row of `SELECT * FROM llm_requests`, of an older or a newer schema as well.
+
+        Columns this version does not know are left out; those the table does not have yet keep their default.
+        """
+        return cls(**{field.name: row[field.name] for field in fields(cls) if field.name in row})
 
     @property
     def ended(self) -> bool:
         """Whether it is completed, failed or cancelled."""
         return self.status in ENDED
+
+    @property
+    def tool_calls(self) -> list[dict[str, Any]]:
+        """The calls this answer asks for, each {"id","tool_name","params"}; empty for a final answer."""
+        parsed = self.parsed_response
+        # With tools only: the producer's own schema may have a property of this name.
+        if not self.tools or not isinstance(parsed, dict) or set(parsed) != {"tool_calls", "final_response"}:
+            return []
+        return list(parsed["tool_calls"])
+
+    def parsed_as(self, model: type[T]) -> T:
+        """The answer as an instance of a Pydantic model class or a dataclass.
+
+        Raises RequestFailedError: with the row's own code when it failed, with `schema_mismatch` when the
+        answer is no such instance (a validator of the model's own, prose, tool calls), and
+        InvalidRequestError while it has not ended.
+        """
+        self.raise_for_status()
+        if not self.ended:
+            raise InvalidRequestError(f"request {self.id} has not ended: it is {self.status}")
+        if self.tool_calls:
+            raise self._unfit(model, "it calls tools (run_tools answers them)")
+        if self.parsed_response is None and (self.response or "").strip() != "null":
+            raise self._unfit(model, "it is prose")
+        try:
+            read: T = answer_type(model).read(self.parsed_response)
+        except MisfitError as error:
+            details = {"errors": [{"field": each.field, "message": each.message} for each in error.misfits]}
+            raise self._unfit(model, str(error), details) from None
+        return read
+
+    def _unfit(self, model: Any, why: str, details: dict[str, Any] | None = None) -> RequestFailedError:
+        name = getattr(model, "__name__", str(model))
+        message = f"the answer of request {self.id} is no {name}: {why}"
+        return RequestFailedError(message, code=ErrorCode.SCHEMA_MISMATCH, details=details)
 
     def raise_for_status(self) -> None:
         """Raise RequestFailedError if it ended failed or cancelled; `code` is the row's."""

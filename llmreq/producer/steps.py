@@ -5,57 +5,25 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 from uuid import UUID
 
 import psycopg
 from psycopg import sql
 
-from llmreq.database.statements import statement
-from llmreq.errors import DatabaseUnavailableError, InvalidRequestError
-from llmreq.limits import COPY_TRIES, FIRST_LOOK_SECONDS, LONGEST_LOOK_SECONDS, RETRY_BATCH
+from llmreq.errors import InvalidRequestError
+from llmreq.limits import COPY_TRIES, RETRY_BATCH
 from llmreq.producer.columns import Value, checked
-from llmreq.producer.request import ENDED, Request
-
-Row = dict[str, Any]
-T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Run one statement; the generator is sent its rows."""
-
-    text: sql.SQL | sql.Composed
-    parameters: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Copy:
-    """Copy all groups, each a COPY statement and its rows, or none of them."""
-
-    groups: Sequence[tuple[sql.Composed, Sequence[Sequence[Value]]]]
-
-
-@dataclass(frozen=True, slots=True)
-class Pause:
-    """Wait without holding a connection."""
-
-    seconds: float
-
-
-Step = Query | Copy | Pause
-Steps = Generator[Step, list[Row], T]
+from llmreq.producer.request import Request
+from llmreq.producer.step import Copy, Query, Row, Steps, sql_of
 
 
 def enqueue(columns: Mapping[str, Any]) -> Steps[UUID]:
     """INSERT one request; with a dedupe_key that exists, the id of the request that has it."""
     values = checked(columns)
     names = list(values)
-    text = _sql("enqueue").format(
+    text = sql_of("enqueue").format(
         columns=sql.SQL(", ").join(map(sql.Identifier, names)),
         values=sql.SQL(", ").join(map(sql.Placeholder, names)),
     )
@@ -73,7 +41,7 @@ def enqueue_many(requests: Iterable[Mapping[str, Any]]) -> Steps[list[UUID]]:
     rows = [_checked_at(place, columns) for place, columns in enumerate(requests)]
     if not rows:
         return []
-    for row, new in zip(rows, (yield Query(_sql("new_ids"), {"count": len(rows)})), strict=True):
+    for row, new in zip(rows, (yield Query(sql_of("new_ids"), {"count": len(rows)})), strict=True):
         row.setdefault("id", new["id"])
     # COPY does not see its own earlier rows: the first with a key stands for all of them.
     first: dict[tuple[str, str], dict[str, Value]] = {}
@@ -103,9 +71,16 @@ def get(id: UUID) -> Steps[Request]:
 
 def get_many(ids: Sequence[UUID]) -> Steps[list[Request]]:
     """Requests in the order of their ids. Raises InvalidRequestError when one does not exist."""
-    rows = {row["id"]: row for row in (yield Query(_sql("get_requests"), {"ids": list(ids)}))}
-    _all_exist(ids, rows)
+    rows = {row["id"]: row for row in (yield Query(sql_of("get_requests"), {"ids": list(ids)}))}
+    all_exist(ids, rows)
     return [Request.from_row(rows[id]) for id in ids]
+
+
+def all_exist(ids: Iterable[UUID], known: Iterable[UUID]) -> None:
+    """Raise InvalidRequestError naming one of the ids that are not known."""
+    missing = set(ids) - set(known)
+    if missing:
+        raise InvalidRequestError(f"request {min(missing)} does not exist (has its INSERT been committed?)")
 
 
 def listing(
@@ -113,63 +88,8 @@ def listing(
 ) -> Steps[list[Request]]:
     """The newest requests first; `before` is the last id of the page before."""
     filters = {"status": status, "tenant_id": tenant_id, "task_type": task_type, "before": before}
-    rows = yield Query(_sql("list_requests"), {**filters, "limit": limit})
+    rows = yield Query(sql_of("list_requests"), {**filters, "limit": limit})
     return [Request.from_row(row) for row in rows]
-
-
-@dataclass(slots=True)
-class Watch:
-    """The requests that anybody waits for through one client: one look is for all of them."""
-
-    counts: dict[UUID, int] = field(default_factory=dict)
-    statuses: dict[UUID, str | None] = field(default_factory=dict)
-    looked_at: float = float("-inf")
-
-    @contextmanager
-    def watching(self, ids: Sequence[UUID]) -> Generator[None]:
-        for id in ids:
-            self.counts[id] = self.counts.get(id, 0) + 1
-        try:
-            yield
-        finally:
-            for id in ids:
-                self.counts[id] -= 1
-                if not self.counts[id]:
-                    del self.counts[id]
-                    self.statuses.pop(id, None)
-
-
-def wait_all(
-    watch: Watch, ids: Sequence[UUID], timeout_seconds: float, clock: Callable[[], float] = time.monotonic
-) -> Steps[list[Request]]:
-    """Wait until every request has ended. Raises TimeoutError. A database that goes away is waited for."""
-    until = clock() + timeout_seconds
-    pause = FIRST_LOOK_SECONDS
-    with watch.watching(ids):
-        while True:
-            if any(id not in watch.statuses for id in ids) or clock() - watch.looked_at >= pause * 0.9:
-                yield from _look(watch, clock, until)
-            _all_exist(ids, {id for id in ids if watch.statuses.get(id, "unknown")})
-            left = [id for id in ids if watch.statuses.get(id) not in ENDED]
-            if not left:
-                return (yield from get_many(ids))
-            if clock() >= until:
-                raise TimeoutError(_not_ended(left, timeout_seconds))
-            yield Pause(max(0.0, min(pause, until - clock())))
-            pause = min(LONGEST_LOOK_SECONDS, pause * 1.5)
-
-
-def _look(watch: Watch, clock: Callable[[], float], until: float) -> Steps[None]:
-    watch.looked_at = clock()
-    ids = list(watch.counts)
-    try:
-        rows = yield Query(_sql("statuses"), {"ids": ids})
-    except (psycopg.OperationalError, DatabaseUnavailableError):
-        if clock() >= until:
-            raise
-        return
-    seen = {row["id"]: row["status"] for row in rows}
-    watch.statuses.update({id: seen.get(id) for id in ids if id in watch.counts})
 
 
 def cancel(id: UUID) -> Steps[str]:
@@ -187,7 +107,7 @@ def retry_failed(error_code: str | None, tenant_id: str | None) -> Steps[list[UU
     after, retried = UUID(int=0), list[UUID]()
     while True:
         filters = {"after": after, "error_code": error_code, "tenant_id": tenant_id, "limit": RETRY_BATCH}
-        rows = yield Query(_sql("retry_failed"), filters)
+        rows = yield Query(sql_of("retry_failed"), filters)
         retried += [row["id"] for row in rows if row["status"] == "pending"]
         if len(rows) < RETRY_BATCH:
             return retried
@@ -204,9 +124,9 @@ def find(text: str) -> Steps[UUID]:
     if len(digits) == 32:
         return UUID(digits)
     bounds = {"low": UUID(digits.ljust(32, "0")), "high": UUID(digits.ljust(32, "f"))}
-    rows = yield Query(_sql("find_by_prefix"), bounds)
+    rows = yield Query(sql_of("find_by_prefix"), bounds)
     if not rows:
-        rows = yield Query(_sql("find_by_suffix"), {"length": len(digits), "suffix": digits})
+        rows = yield Query(sql_of("find_by_suffix"), {"length": len(digits), "suffix": digits})
     if len(rows) != 1:
         problem = "names more than one request: give more digits" if rows else "names no request"
         raise InvalidRequestError(f"{text} {problem}")
@@ -215,17 +135,17 @@ def find(text: str) -> Steps[UUID]:
 
 def refused(ids: Sequence[UUID]) -> Steps[dict[UUID, str]]:
     """Which of these new requests ended on arrival, and why: `code: message` by id."""
-    rows = yield Query(_sql("refused_on_arrival"), {"ids": list(ids)})
+    rows = yield Query(sql_of("refused_on_arrival"), {"ids": list(ids)})
     return {row["id"]: f"{row['error_code']}: {row['error_message']}" for row in rows}
 
 
 def attempts(id: UUID) -> Steps[list[Row]]:
     """The request's calls from the ledger, oldest first."""
-    return (yield Query(_sql("attempts_of"), {"id": id}))
+    return (yield Query(sql_of("attempts_of"), {"id": id}))
 
 
 def _status_after(name: str, id: UUID) -> Steps[str]:
-    rows = yield Query(_sql(name), {"id": id})
+    rows = yield Query(sql_of(name), {"id": id})
     if rows[0]["status"] is None:
         raise InvalidRequestError(f"request {id} does not exist")
     return str(rows[0]["status"])
@@ -245,7 +165,7 @@ def _grouped(rows: Iterable[dict[str, Value]]) -> list[tuple[sql.Composed, list[
         names = tuple(sorted(row))
         groups.setdefault(names, []).append([row[name] for name in names])
     return [
-        (_sql("copy_requests").format(columns=sql.SQL(", ").join(map(sql.Identifier, names))), values)
+        (sql_of("copy_requests").format(columns=sql.SQL(", ").join(map(sql.Identifier, names))), values)
         for names, values in groups.items()
     ]
 
@@ -256,25 +176,10 @@ def _dedupe(values: Mapping[str, Value]) -> tuple[str, str]:
 
 def _by_dedupe_key(keys: Sequence[tuple[str, str]]) -> Query:
     parameters = {"tenant_ids": [tenant for tenant, _ in keys], "dedupe_keys": [key for _, key in keys]}
-    return Query(_sql("ids_by_dedupe_key"), parameters)
+    return Query(sql_of("ids_by_dedupe_key"), parameters)
 
 
 def _hidden(dedupe_key: str) -> InvalidRequestError:
     return InvalidRequestError(
         f"dedupe_key {dedupe_key!r} is taken by a request this transaction cannot see: use READ COMMITTED"
     )
-
-
-def _all_exist(ids: Iterable[UUID], known: Iterable[UUID]) -> None:
-    missing = set(ids) - set(known)
-    if missing:
-        raise InvalidRequestError(f"request {min(missing)} does not exist (has its INSERT been committed?)")
-
-
-def _not_ended(left: Sequence[UUID], timeout_seconds: float) -> str:
-    more = f" and {len(left) - 1} more" if len(left) > 1 else ""
-    return f"request {left[0]}{more} has not ended within {timeout_seconds:g} seconds"
-
-
-def _sql(name: str) -> sql.SQL:
-    return sql.SQL(statement(name))
