@@ -1,9 +1,9 @@
 """What cl100k_base's rules allow: to count a text in parts, and a word only once.
 
-The encoding first cuts a text into pieces by a pattern that never looks back, and sums the tokens of the pieces. No piece goes on
-behind a run of letters or of digits, so there a text may be cut and counted by halves. Nor does one go on to a space next to a sign
-that is none: so a text without other white space is counted word by word, each with the space before it, and words repeat. Other ASCII is
-counted by its pieces.
+The encoding first cuts a text into pieces by a pattern that never looks back, and sums the tokens of the pieces. No piece goes
+on behind a run of letters or of digits, so there a text may be cut and counted by halves. Nor does one go on to a space next to
+a sign that is none: so a text without other white space is counted word by word, each with the space before it, and words
+repeat. Other ASCII is counted by its pieces.
 """
 
 from __future__ import annotations
