@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-from bench import backlog, fairness, idle, inflight, latency, limits, overhead, settle, snapshot
+from bench import backlog, chunking, fairness, idle, inflight, latency, limits, overhead, settle, snapshot
 from bench.report import write_report
 from bench.rig import connect, machine
 from llmreq.database.connection import database_url
@@ -127,6 +127,14 @@ def _limits(folder: Path, seconds: int, workers: int, kill: bool) -> Figures:
 def _fairness(folder: Path, big: int) -> Figures:
     """Small tenants beside a big one; a lane beside a blocked one."""
     return fairness.run(big, folder)
+
+
+@bench.command("chunking")
+@measured("chunking")
+@click.option("--rounds", default=5, show_default=True)
+def _chunking(folder: Path, rounds: int) -> Figures:  # noqa: ARG001
+    """MB/s through chunk_text beside the splitters of `pip install llmreq[bench]`."""
+    return chunking.run(rounds)
 
 
 @bench.command("all")

@@ -1,8 +1,7 @@
 """Megabytes a second through `chunk_text`, beside splitters from PyPI that count with the same encoding (`pip install llmreq[bench]`).
 
-Every round has a text of its own, which no splitter has seen, and every splitter is made anew for it. Ours is measured twice:
-`cold` with an estimator that has met no word yet, else with the process's own, as a worker has it. Those that are not installed
-are left out.
+Every round has a text of its own, which no splitter has seen, and every splitter is made anew for it, so that nothing is
+remembered. Those that are not installed are left out.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import Any
 import tiktoken
 
 from llmreq.text.chunking import chunk_text
-from llmreq.text.tokens import CL100K, TiktokenEstimator, TokenEstimator, best_estimator
+from llmreq.text.tokens import CL100K, TiktokenEstimator
 
 SIZE = 512
 """Tokens of a chunk."""
@@ -61,11 +60,11 @@ def splitters(encoding: tiktoken.Encoding) -> Iterator[tuple[str, Callable[[], S
     def count(text: str) -> int:
         return len(encoding.encode_ordinary(text))
 
-    def ours(estimator: TokenEstimator) -> Split:
+    def ours() -> Split:
+        estimator = TiktokenEstimator()
         return lambda text: [each.text for each in chunk_text(text, max_tokens=SIZE, estimator=estimator)]
 
-    yield "llmreq", lambda: ours(best_estimator())
-    yield "llmreq, cold", lambda: ours(TiktokenEstimator())
+    yield "llmreq", ours
     yield "tiktoken alone", lambda: lambda text: [text for _ in encoding.encode_ordinary(text)[:1]]
     try:
         import semchunk
@@ -103,7 +102,7 @@ def splitters(encoding: tiktoken.Encoding) -> Iterator[tuple[str, Callable[[], S
 
 
 def prose(chance: random.Random, encoding: tiktoken.Encoding, size: int = 2_000_000) -> str:
-    """English as the encoding knows it: its words by rank, as Zipf has them; one word in twenty is made of two."""
+    """English as the encoding knows it: its words by rank, as Zipf has them; one in fifty is made of two, and new."""
     words = _words(chance, encoding)
     parts: list[str] = []
     while size > 0:
@@ -167,7 +166,7 @@ def _words(chance: random.Random, encoding: tiktoken.Encoding) -> Iterator[str]:
     weights = [*accumulate(1 / (rank + 3) for rank in range(len(known)))]
     while True:
         for word in chance.choices(known, cum_weights=weights, k=1000):
-            yield word + chance.choice(known) if chance.random() < 0.05 else word
+            yield word + chance.choice(known) if chance.random() < 0.02 else word
 
 
 def _sentence(chance: random.Random, words: Iterator[str]) -> str:

@@ -110,8 +110,8 @@ class _Splitter:
     def _fill(self, begin: int, start: int) -> tuple[int, int] | None:
         """The end of the chunk and its tokens; None where not even a grapheme fits behind the overlap."""
         size = len(self._text)
-        low, about, high = self._ruler.limits(begin, self._most)
-        line = self._last_line(begin, max(start + 1, low), high)
+        low, about, upper = self._ruler.limits(begin, self._most)
+        line = self._last_line(begin, max(start + 1, about), upper)
         high = max(start + 1, about, line)
         while True:
             end = size if high >= size else self._boundary(start, high)
@@ -120,19 +120,17 @@ class _Splitter:
                 return end, tokens
             if end <= start + 1 or end == next_break(self._text, start):
                 return (end, tokens) if begin == start else None
+            line = line or self._last_line(begin, max(start + 1, low), end)
             share = begin + (end - begin) * self._most // tokens
             high = max(start + 1, min(end - 1, max(share, line)))
 
     def _last_line(self, begin: int, low: int, high: int) -> int:
         """The last end of a line in text[low:high], with or without its newline, that a chunk can reach; else 0."""
-        if not self._ruler.adds_up or self._text.find("\n", low, high) < 0:
+        if not self._ruler.adds_up or low >= high:
             return 0
-        ends = [at for at in range(low, min(high, len(self._text))) if self._text[at] == "\n"]
+        ends = [at for end in line_ends(self._text, low, high) for at in (end - 1, end)]
         fitting = bisect_right(ends, self._most, key=lambda at: self._ruler.count(begin, at))
-        if not fitting:
-            return 0
-        end = ends[fitting - 1]
-        return end + (self._ruler.count(begin, end + 1) <= self._most)
+        return ends[fitting - 1] if fitting else 0
 
     def _boundary(self, start: int, high: int) -> int:
         """The best end in text[start:high]; behind `high` only if that is the middle of the first grapheme."""

@@ -9,7 +9,7 @@ from itertools import accumulate, pairwise
 from llmreq.text.cl100k import seams
 from llmreq.text.tokens import TiktokenEstimator, TokenEstimator
 
-_PART = 160
+_PART = 112
 """Bytes of a part, about. What a slice cuts off at its ends is counted anew: smaller is more marks, larger more of that."""
 
 _LARGE = 10 * _PART
