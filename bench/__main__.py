@@ -12,7 +12,19 @@ from typing import Any
 
 import click
 
-from bench import backlog, fairness, idle, inflight, latency, limits, money, overhead, settle, snapshot
+from bench import (
+    backlog,
+    chunking,
+    fairness,
+    idle,
+    inflight,
+    latency,
+    limits,
+    money,
+    overhead,
+    settle,
+    snapshot,
+)
 from bench.report import write_report
 from bench.rig import connect, machine
 from llmreq.database.connection import database_url
@@ -151,6 +163,14 @@ def _bill(folder: Path, calls: int) -> Figures:
 def _usage(folder: Path, calls: int) -> Figures:
     """llmreq token-usage beside a plain SUM over the ledger."""
     return money.usage(calls, folder)
+
+
+@bench.command("chunking")
+@measured("chunking")
+@click.option("--rounds", default=5, show_default=True)
+def _chunking(folder: Path, rounds: int) -> Figures:  # noqa: ARG001
+    """MB/s through chunk_text beside the splitters of `pip install llmreq[bench]`."""
+    return chunking.run(rounds)
 
 
 @bench.command("all")

@@ -1,7 +1,7 @@
 """Megabytes a second through `chunk_text`, beside splitters from PyPI that count with the same encoding (`pip install llmreq[bench]`).
 
-Every round has a text of its own, which no splitter has seen, and every splitter is made anew for it; ours, too, begins with no
-piece remembered. Those that are not installed are left out.
+Every round has a text of its own, which no splitter has seen, and every splitter is made anew for it, so that nothing is
+remembered. Those that are not installed are left out.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def splitters(encoding: tiktoken.Encoding) -> Iterator[tuple[str, Callable[[], S
 
 
 def prose(chance: random.Random, encoding: tiktoken.Encoding, size: int = 2_000_000) -> str:
-    """English as the encoding knows it: its words by rank, as Zipf has them; one word in twenty is made of two."""
+    """English as the encoding knows it: its words by rank, as Zipf has them; one in fifty is made of two, and new."""
     words = _words(chance, encoding)
     parts: list[str] = []
     while size > 0:
@@ -201,7 +201,7 @@ def _words(chance: random.Random, encoding: tiktoken.Encoding) -> Iterator[str]:
     weights = [*accumulate(1 / (rank + 3) for rank in range(len(known)))]
     while True:
         for word in chance.choices(known, cum_weights=weights, k=1000):
-            yield word + chance.choice(known) if chance.random() < 0.05 else word
+            yield word + chance.choice(known) if chance.random() < 0.02 else word
 
 
 def _sentence(chance: random.Random, words: Iterator[str]) -> str:

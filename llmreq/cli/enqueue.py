@@ -29,6 +29,8 @@ from llmreq.producer.client import Client
 @click.option("--tools", help="Tools: a file, or JSON.")
 @click.option("--provider")
 @click.option("--model", help="Left out: chosen by the routes.")
+@click.option("--agent", "agent_name", help="Run a stored agent on TEXT, --content or --file.")
+@click.option("--agent-version", type=click.IntRange(min=1), help="Default: the newest.")
 @click.option("--tenant", "tenant_id")
 @click.option("--task-type")
 @click.option("--priority", type=click.IntRange(0, 9), help="0 first, 9 last; default 5.")
@@ -59,6 +61,7 @@ def enqueue(
 
     \b
     llmreq enqueue "Name three rivers" --model openai/gpt-6-luna --wait
+    llmreq enqueue --agent entity-extractor --file book.txt --wait
     llmreq enqueue --file report.txt --schema person.json --param temperature=0
     llmreq enqueue --task-type triage < tickets.jsonl
     """
@@ -70,7 +73,9 @@ def enqueue(
         raise click.UsageError("give a message, or JSON lines on stdin")
     if not questions and wait:
         raise click.UsageError("--wait takes one request, not JSON lines")
-    if text is not None:
+    if text is not None and "agent_name" in columns:
+        columns["content"] = text
+    elif text is not None:
         columns["messages"] = [{"role": "user", "content": text}]
     if file is not None:
         columns["content"] = _read(file)
@@ -116,7 +121,17 @@ def _with_progress(lines: Iterable[bytes]) -> Iterator[bytes]:
 
 def _columns(flags: dict[str, Any]) -> dict[str, Any]:
     columns = {
-        name: flags[name] for name in ("content", "provider", "model", "tenant_id", "task_type", "priority")
+        name: flags[name]
+        for name in (
+            "content",
+            "agent_name",
+            "agent_version",
+            "provider",
+            "model",
+            "tenant_id",
+            "task_type",
+            "priority",
+        )
     }
     columns["dedupe_key"] = flags["dedupe_key"]
     columns["messages"] = _json("--messages", flags["messages"])

@@ -27,6 +27,7 @@ COMMANDS = {
     "retry": "llmreq.cli.retry:retry",
     "cancel": "llmreq.cli.cancel:cancel",
     "status": "llmreq.cli.status:status",
+    "agents": "llmreq.cli.agents:agents",
     "token-usage": "llmreq.cli.token_usage:token_usage",
     "budgets": "llmreq.cli.budgets:budgets",
     "prices": "llmreq.cli.prices:prices",

@@ -14,7 +14,7 @@ import psycopg
 from llmreq.database.connection import connect, database_url
 from llmreq.producer import steps, waiting
 from llmreq.producer.borrowed import Borrowable, borrow, must_commit
-from llmreq.producer.columns import NewRequest
+from llmreq.producer.columns import NewRequest, brief_request
 from llmreq.producer.drive import drive
 from llmreq.producer.request import Request
 from llmreq.producer.step import Steps
@@ -109,6 +109,52 @@ class Client:
         """
         self._must_commit()
         return self.run(run_tools(self._watch, request, tools, max_turns, timeout_seconds))
+
+    def store_agent(
+        self, agent: AgentDefinition | Mapping[str, Any], *, tenant_id: str = "default"
+    ) -> StoredAgent:
+        """Save an agent as a new version (none if the newest is the same); `changes` tells what readers must know.
+
+        `tenant_id` '*' is every tenant's. Raises InvalidRequestError.
+        """
+        return self.run(agents.store_agent(agent, tenant_id))
+
+    def process_with_agent(
+        self,
+        tenant_id: str,
+        agent_name: str,
+        content: str,
+        *,
+        agent_version: int | None = None,
+        connection: Borrowable | None = None,
+        **request: Unpack[NewRequest],
+    ) -> UUID:
+        """Run a stored agent on a text of any length; returns the request's id. Long texts become pages by themselves."""
+        columns: NewRequest = {
+            **request,
+            "tenant_id": tenant_id,
+            "agent_name": agent_name,
+            "agent_version": agent_version,
+            "content": content,
+        }
+        return self.run(steps.enqueue(columns), connection)
+
+    def brief(
+        self,
+        turns: Sequence[Mapping[str, Any]] | str,
+        max_tokens: int = 500,
+        *,
+        timeout_seconds: float = 120.0,
+        **request: Unpack[NewRequest],
+    ) -> dict[str, Any]:
+        """A running brief of conversation turns, never above `max_tokens`; a concatenation where no model can be had.
+
+        `{"brief", "used_tokens", "max_tokens", "remaining_tokens", "overflow", "summarizations", "method"}`.
+        Raises RequestFailedError and TimeoutError.
+        """
+        id = self.run(steps.enqueue(brief_request(turns, max_tokens, request)))
+        ended = self.wait(id, timeout_seconds, raise_on_failure=True)
+        return dict(ended.parsed_response)
 
     def list(
         self,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypedDict
 from uuid import UUID
@@ -61,6 +61,17 @@ class NewRequest(TypedDict, total=False):
     run_id: UUID | str | None
     document_id: UUID | str | None
     chunk_id: UUID | str | None
+
+
+def brief_request(
+    turns: Sequence[Mapping[str, Any]] | str, max_tokens: int, columns: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The row that asks for a brief of these turns. Raises InvalidRequestError."""
+    if type(max_tokens) is not int or max_tokens < 1:
+        raise InvalidRequestError(f"max_tokens must be a whole number above 0, not {max_tokens!r:.40}")
+    asked = {"content": turns} if isinstance(turns, str) else {"messages": [dict(turn) for turn in turns]}
+    params = {**(columns.get("params") or {}), "brief_tokens": max_tokens}
+    return {**columns, **asked, "kind": "brief", "params": params}
 
 
 def checked(columns: Mapping[str, Any]) -> dict[str, Value]:

