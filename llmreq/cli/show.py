@@ -40,6 +40,8 @@ _CALLS = (
     "output_tokens",
 )
 
+_PAGE = ("page", "status", "lane", "attempts", "input_tokens", "output_tokens")
+
 
 @click.command()
 @click.argument("id")
@@ -53,14 +55,24 @@ def show(id: str, as_json: bool) -> None:
     with ready_client() as client:
         request = client.get(resolve(client, id))
         calls = client.run(steps.attempts(request.id))
+        pages = client.run(steps.pages(request.id)) if request.pages else []
     if as_json:
-        write_json({**asdict(request), "calls": calls})
+        write_json({**asdict(request), "calls": calls, **({"page_list": pages} if pages else {})})
         return
     console().print(Panel(Group(*_story(request)), title=str(request.id), title_align="left"))
     rows = [
         [*(call[name] for name in _CALLS), dollars(call["cost_usd"]), call["error_message"]] for call in calls
     ]
     table("Calls", [*_CALLS, "cost", "error"], rows)
+    if pages:
+        table(
+            f"Pages ({request.pages_done} of {request.pages} done)",
+            [*_PAGE, "cost", "error"],
+            [
+                [*(page[name] for name in _PAGE), dollars(page["cost_usd"]), page["error_message"]]
+                for page in pages
+            ],
+        )
 
 
 def _story(request: Request) -> list[Any]:
@@ -83,6 +95,7 @@ def _texts(request: Request) -> list[tuple[str, str]]:
     answered = [
         ("error", f"{request.error_code}: {request.error_message}" if request.error_code else None),
         ("validation errors", request.validation_errors),
+        ("missing pages", (request.merge_report or {}).get("missing_pages") or None),
         ("parsed response", request.parsed_response),
         ("response", request.response if request.parsed_response is None else None),
     ]

@@ -11,8 +11,10 @@ from uuid import UUID
 
 import psycopg
 
+from llmreq.agent.definition import AgentDefinition
 from llmreq.database.connection import connect_async, database_url
-from llmreq.producer import steps, waiting
+from llmreq.producer import agents, steps, waiting
+from llmreq.producer.agents import StoredAgent
 from llmreq.producer.borrowed import AsyncBorrowable, borrow_async, must_commit
 from llmreq.producer.columns import NewRequest, brief_request
 from llmreq.producer.drive import drive_async
@@ -131,10 +133,13 @@ class AsyncClient:
         *,
         agent_version: int | None = None,
         connection: AsyncBorrowable | None = None,
-        **request: Unpack[NewRequest],
+        **request: Any,
     ) -> UUID:
-        """Run a stored agent on a text of any length; returns the request's id. Long texts become pages by themselves."""
-        columns: NewRequest = {
+        """Run a stored agent on a text of any length; returns the request's id. Long texts become pages by themselves.
+
+        `request`: further columns, as of `enqueue`.
+        """
+        columns = {
             **request,
             "tenant_id": tenant_id,
             "agent_name": agent_name,
@@ -148,8 +153,8 @@ class AsyncClient:
         turns: Sequence[Mapping[str, Any]] | str,
         max_tokens: int = 500,
         *,
-        timeout_seconds: float = 120.0,
-        **request: Unpack[NewRequest],
+        wait_seconds: float = 120.0,
+        **request: Any,
     ) -> dict[str, Any]:
         """A running brief of conversation turns, never above `max_tokens`; a concatenation where no model can be had.
 
@@ -157,7 +162,7 @@ class AsyncClient:
         Raises RequestFailedError and TimeoutError.
         """
         id = await self.run(steps.enqueue(brief_request(turns, max_tokens, request)))
-        ended = await self.wait(id, timeout_seconds, raise_on_failure=True)
+        ended = await self.wait(id, wait_seconds, raise_on_failure=True)
         return dict(ended.parsed_response)
 
     async def list(

@@ -11,8 +11,10 @@ from uuid import UUID
 
 import psycopg
 
+from llmreq.agent.definition import AgentDefinition
 from llmreq.database.connection import connect, database_url
-from llmreq.producer import steps, waiting
+from llmreq.producer import agents, steps, waiting
+from llmreq.producer.agents import StoredAgent
 from llmreq.producer.borrowed import Borrowable, borrow, must_commit
 from llmreq.producer.columns import NewRequest, brief_request
 from llmreq.producer.drive import drive
@@ -127,10 +129,13 @@ class Client:
         *,
         agent_version: int | None = None,
         connection: Borrowable | None = None,
-        **request: Unpack[NewRequest],
+        **request: Any,
     ) -> UUID:
-        """Run a stored agent on a text of any length; returns the request's id. Long texts become pages by themselves."""
-        columns: NewRequest = {
+        """Run a stored agent on a text of any length; returns the request's id. Long texts become pages by themselves.
+
+        `request`: further columns, as of `enqueue`.
+        """
+        columns = {
             **request,
             "tenant_id": tenant_id,
             "agent_name": agent_name,
@@ -144,8 +149,8 @@ class Client:
         turns: Sequence[Mapping[str, Any]] | str,
         max_tokens: int = 500,
         *,
-        timeout_seconds: float = 120.0,
-        **request: Unpack[NewRequest],
+        wait_seconds: float = 120.0,
+        **request: Any,
     ) -> dict[str, Any]:
         """A running brief of conversation turns, never above `max_tokens`; a concatenation where no model can be had.
 
@@ -153,7 +158,7 @@ class Client:
         Raises RequestFailedError and TimeoutError.
         """
         id = self.run(steps.enqueue(brief_request(turns, max_tokens, request)))
-        ended = self.wait(id, timeout_seconds, raise_on_failure=True)
+        ended = self.wait(id, wait_seconds, raise_on_failure=True)
         return dict(ended.parsed_response)
 
     def list(

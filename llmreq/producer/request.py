@@ -57,8 +57,13 @@ class Request:
     on_unavailable: str = "wait"
     on_overflow: str | None = None
     dedupe_key: str | None
+    on_unavailable: str
+    on_overflow: str | None
     parent_id: UUID | None
     page: int | None
+    pages: int | None
+    pages_done: int | None
+    pages_failed: int | None
     run_id: UUID | None
     document_id: UUID | None
     chunk_id: UUID | None
@@ -67,6 +72,8 @@ class Request:
     parsed_response: Any
     validation_errors: list[dict[str, Any]] | None
     repairs: Any
+    merge_report: dict[str, Any] | None
+    brief: dict[str, Any] | None
     error_code: str | None
     error_message: str | None
     error_details: dict[str, Any] | None

@@ -144,6 +144,11 @@ def attempts(id: UUID) -> Steps[list[Row]]:
     return (yield Query(sql_of("attempts_of"), {"id": id}))
 
 
+def pages(id: UUID) -> Steps[list[Row]]:
+    """The pages of a document, in order."""
+    return (yield Query(_sql("pages_of"), {"id": id}))
+
+
 def _status_after(name: str, id: UUID) -> Steps[str]:
     rows = yield Query(sql_of(name), {"id": id})
     if rows[0]["status"] is None:
