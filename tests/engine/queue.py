@@ -69,7 +69,7 @@ class Queue:
     def worker(self, *providers: str, lease: float = 15, unusable: dict[str, str] | None = None) -> int:
         row = self.one(
             "SELECT llmreq_register('test', '0', %s, %s::jsonb, 100, make_interval(secs => %s)) AS id",
-            list(providers or ("openai", "anthropic", "local/rules")),
+            list(providers or ("openai", "anthropic", "local/rules", "local/pages")),
             Json(unusable or {}),
             lease,
         )
