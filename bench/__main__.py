@@ -15,6 +15,7 @@ import click
 from bench import (
     backlog,
     chunking,
+    documents,
     fairness,
     idle,
     inflight,
@@ -139,6 +140,13 @@ def _limits(folder: Path, seconds: int, workers: int, kill: bool) -> Figures:
 def _fairness(folder: Path, big: int) -> Figures:
     """Small tenants beside a big one; a lane beside a blocked one."""
     return fairness.run(big, folder)
+
+
+@bench.command("documents")
+@measured("documents")
+def _documents(folder: Path) -> Figures:
+    """2 MB of English and 1 MB of mixed text through a stored agent; a worker killed half-way."""
+    return documents.run(folder)
 
 
 @bench.command("budget")
