@@ -32,7 +32,10 @@ class DjangoCursor(Protocol):
     db: DjangoConnection
 
 
-Borrowable: TypeAlias = "psycopg.Connection[Any] | sa.Connection | Session | scoped_session[Any] | DjangoConnection | DjangoCursor"
+Borrowable: TypeAlias = (
+    "psycopg.Connection[Any] | sa.Connection | Session | scoped_session[Any]"
+    " | DjangoConnection | DjangoCursor"
+)  # fmt: skip
 AsyncBorrowable: TypeAlias = "psycopg.AsyncConnection[Any] | AsyncConnection | AsyncSession"
 
 
