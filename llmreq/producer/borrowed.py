@@ -84,8 +84,10 @@ def _driver_of(given: Any) -> Any:
 
 
 async def _async_driver_of(given: Any) -> Any:
-    if "sqlalchemy.ext.asyncio" not in sys.modules:
+    if isinstance(given, psycopg.AsyncConnection):
         return given
+    if "sqlalchemy.ext.asyncio" not in sys.modules:
+        return _driver_of(given)
     # It needs greenlet, which only those have who hand over one of these.
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
@@ -97,16 +99,17 @@ async def _async_driver_of(given: Any) -> Any:
         if not given.in_transaction():
             await given.begin()
         return (await given.get_raw_connection()).driver_connection
-    return given
+    return _driver_of(given)
 
 
 def _foreign(driver: object) -> InvalidRequestError:
-    if isinstance(driver, psycopg.AsyncConnection):
+    module = type(driver).__module__
+    if isinstance(driver, psycopg.AsyncConnection) or module.startswith("sqlalchemy.ext.asyncio"):
         return InvalidRequestError("this connection is for asyncio: give it to AsyncClient")
     if isinstance(driver, psycopg.Connection):
         return InvalidRequestError("this connection is not for asyncio: give it to Client")
     return InvalidRequestError(
-        f"this connection is of {type(driver).__module__}: llmreq needs psycopg 3, as in"
+        f"this connection is of {module}: llmreq needs psycopg 3, as in"
         " create_engine('postgresql+psycopg://…') or Django's ENGINE with psycopg installed;"
         " or call llmreq_enqueue(…) in SQL"
     )
