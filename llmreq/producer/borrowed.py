@@ -87,7 +87,7 @@ async def _async_driver_of(given: Any) -> Any:
     if isinstance(given, psycopg.AsyncConnection):
         return given
     if "sqlalchemy.ext.asyncio" not in sys.modules:
-        return _driver_of(given)
+        return given
     # It needs greenlet, which only those have who hand over one of these.
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncSession, async_scoped_session
 
@@ -99,14 +99,15 @@ async def _async_driver_of(given: Any) -> Any:
         if not given.in_transaction():
             await given.begin()
         return (await given.get_raw_connection()).driver_connection
-    return _driver_of(given)
+    return given
 
 
 def _foreign(driver: object) -> InvalidRequestError:
     module = type(driver).__module__
     if isinstance(driver, psycopg.AsyncConnection) or module.startswith("sqlalchemy.ext.asyncio"):
         return InvalidRequestError("this connection is for asyncio: give it to AsyncClient")
-    if isinstance(driver, psycopg.Connection):
+    blocking = psycopg.Connection | sa.Connection | Session | scoped_session
+    if isinstance(driver, blocking) or hasattr(getattr(driver, "db", driver), "ensure_connection"):
         return InvalidRequestError("this connection is not for asyncio: give it to Client")
     return InvalidRequestError(
         f"this connection is of {module}: llmreq needs psycopg 3, as in"
