@@ -39,6 +39,9 @@ Borrowable: TypeAlias = (
 AsyncBorrowable: TypeAlias = "psycopg.AsyncConnection[Any] | AsyncConnection | AsyncSession"
 
 
+_BLOCKING = (psycopg.Connection, sa.Connection, Session, scoped_session)
+
+
 def borrow(given: Borrowable) -> psycopg.Connection[Any]:
     """The psycopg connection itself, or the one under a SQLAlchemy or Django object, begun.
 
@@ -106,8 +109,7 @@ def _foreign(driver: object) -> InvalidRequestError:
     module = type(driver).__module__
     if isinstance(driver, psycopg.AsyncConnection) or module.startswith("sqlalchemy.ext.asyncio"):
         return InvalidRequestError("this connection is for asyncio: give it to AsyncClient")
-    blocking = psycopg.Connection | sa.Connection | Session | scoped_session
-    if isinstance(driver, blocking) or hasattr(getattr(driver, "db", driver), "ensure_connection"):
+    if isinstance(driver, _BLOCKING) or hasattr(getattr(driver, "db", driver), "ensure_connection"):
         return InvalidRequestError("this connection is not for asyncio: give it to Client")
     return InvalidRequestError(
         f"this connection is of {module}: llmreq needs psycopg 3, as in"
