@@ -16,6 +16,7 @@ from bench import (
     backlog,
     chunking,
     documents,
+    enqueue,
     fairness,
     idle,
     inflight,
@@ -181,6 +182,15 @@ def _chunking(folder: Path, rounds: int) -> Figures:  # noqa: ARG001
     return chunking.run(rounds)
 
 
+@bench.command("enqueue")
+@measured("enqueue")
+@click.option("--rows", default=100_000, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
+def _enqueue(folder: Path, rows: int, rounds: int) -> Figures:  # noqa: ARG001
+    """enqueue_many beside a raw COPY of the same bytes, with and without our trigger."""
+    return enqueue.run(rows, rounds)
+
+
 @bench.command("all")
 @click.option("--quick", is_flag=True, help="Small sizes: minutes instead of half an hour.")
 @click.pass_context
@@ -199,6 +209,7 @@ def _all(ctx: click.Context, quick: bool) -> None:
         "budget": {"calls": 1_500},
         "bill": {"calls": 1_000},
         "usage": {"calls": 500_000},
+        "enqueue": {"rows": 10_000},
     }
     for name, sizes in small.items():
         ctx.invoke(bench.commands[name], **(sizes if quick else {}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from typing import Any, Self, TypeVar, Unpack
 from uuid import UUID
 
@@ -36,7 +36,7 @@ class AsyncClient:
         self._url = url
         self._borrowed = connection
         self._own: psycopg.AsyncConnection[Any] | None = None
-        self._opening = asyncio.Lock()
+        self._turn = asyncio.Lock()
         self._watch = waiting.Watch()
 
     async def enqueue(
@@ -206,18 +206,26 @@ class AsyncClient:
     async def run(self, plan: Steps[T], connection: AsyncBorrowable | None = None) -> T:
         """Run one of the plans of steps.py."""
         given = connection if connection is not None else self._borrowed
-        return await drive_async(plan, self._open if given is None else lambda: borrow_async(given))
+        return await drive_async(plan, self._connected if given is None else lambda: borrowed(given))
 
     async def _must_commit(self) -> None:
         if self._borrowed is not None:
             must_commit(await borrow_async(self._borrowed))
 
-    async def _open(self) -> psycopg.AsyncConnection[Any]:
-        async with self._opening:
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+        """The client's own connection, for one task at a time: a COPY must not meet another's statement."""
+        async with self._turn:
             if self._own is None or self._own.closed:
                 url = self._url if self._url is not None else await asyncio.to_thread(_default_url)
                 self._own = await connect_async(url, application_name="llmreq client")
-            return self._own
+            yield self._own
+
+
+@asynccontextmanager
+async def borrowed(given: AsyncBorrowable) -> AsyncIterator[psycopg.AsyncConnection[Any]]:
+    """The caller's connection, for as long as they lend it."""
+    yield await borrow_async(given)
 
 
 def _default_url() -> str:

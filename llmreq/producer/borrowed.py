@@ -32,8 +32,14 @@ class DjangoCursor(Protocol):
     db: DjangoConnection
 
 
-Borrowable: TypeAlias = "psycopg.Connection[Any] | sa.Connection | Session | scoped_session[Any] | DjangoConnection | DjangoCursor"
+Borrowable: TypeAlias = (
+    "psycopg.Connection[Any] | sa.Connection | Session | scoped_session[Any]"
+    " | DjangoConnection | DjangoCursor"
+)  # fmt: skip
 AsyncBorrowable: TypeAlias = "psycopg.AsyncConnection[Any] | AsyncConnection | AsyncSession"
+
+
+_BLOCKING = (psycopg.Connection, sa.Connection, Session, scoped_session)
 
 
 def borrow(given: Borrowable) -> psycopg.Connection[Any]:
@@ -81,6 +87,8 @@ def _driver_of(given: Any) -> Any:
 
 
 async def _async_driver_of(given: Any) -> Any:
+    if isinstance(given, psycopg.AsyncConnection):
+        return given
     if "sqlalchemy.ext.asyncio" not in sys.modules:
         return given
     # It needs greenlet, which only those have who hand over one of these.
@@ -98,12 +106,13 @@ async def _async_driver_of(given: Any) -> Any:
 
 
 def _foreign(driver: object) -> InvalidRequestError:
-    if isinstance(driver, psycopg.AsyncConnection):
+    module = type(driver).__module__
+    if isinstance(driver, psycopg.AsyncConnection) or module.startswith("sqlalchemy.ext.asyncio"):
         return InvalidRequestError("this connection is for asyncio: give it to AsyncClient")
-    if isinstance(driver, psycopg.Connection):
+    if isinstance(driver, _BLOCKING) or hasattr(getattr(driver, "db", driver), "ensure_connection"):
         return InvalidRequestError("this connection is not for asyncio: give it to Client")
     return InvalidRequestError(
-        f"this connection is of {type(driver).__module__}: llmreq needs psycopg 3, as in"
+        f"this connection is of {module}: llmreq needs psycopg 3, as in"
         " create_engine('postgresql+psycopg://…') or Django's ENGINE with psycopg installed;"
         " or call llmreq_enqueue(…) in SQL"
     )

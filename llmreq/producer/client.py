@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, contextmanager, nullcontext
 from typing import Any, Self, TypeVar, Unpack
 from uuid import UUID
 
@@ -20,7 +20,7 @@ from llmreq.producer.columns import NewRequest, brief_request
 from llmreq.producer.drive import drive
 from llmreq.producer.request import Request
 from llmreq.producer.step import Steps
-from llmreq.producer.tool_loop import Functions, ToolRun, run_tools
+from llmreq.producer.tool_loop import Functions, ToolRun, all_blocking, run_tools
 from llmreq.settings import load_settings
 
 T = TypeVar("T")
@@ -38,7 +38,7 @@ class Client:
         self._url = url
         self._borrowed = connection
         self._own: psycopg.Connection[Any] | None = None
-        self._opening = threading.Lock()
+        self._turn = threading.Lock()
         self._watch = waiting.Watch()
 
     def enqueue(self, *, connection: Borrowable | None = None, **request: Unpack[NewRequest]) -> UUID:
@@ -110,7 +110,8 @@ class Client:
         Each turn is a row; all have one `run_id`. Raises TimeoutError after `timeout_seconds` for all turns.
         """
         self._must_commit()
-        return self.run(run_tools(self._watch, request, tools, max_turns, timeout_seconds))
+        blocking = all_blocking(tools)
+        return self.run(run_tools(self._watch, request, blocking, max_turns, timeout_seconds))
 
     def store_agent(
         self, agent: AgentDefinition | Mapping[str, Any], *, tenant_id: str = "default"
@@ -202,16 +203,17 @@ class Client:
     def run(self, plan: Steps[T], connection: Borrowable | None = None) -> T:
         """Run one of the plans of steps.py."""
         given = connection if connection is not None else self._borrowed
-        return drive(plan, self._open if given is None else lambda: borrow(given))
+        return drive(plan, self._connected if given is None else lambda: nullcontext(borrow(given)))
 
     def _must_commit(self) -> None:
         if self._borrowed is not None:
             must_commit(borrow(self._borrowed))
 
-    def _open(self) -> psycopg.Connection[Any]:
-        with self._opening:
+    @contextmanager
+    def _connected(self) -> Iterator[psycopg.Connection[Any]]:
+        """The client's own connection, for one thread at a time: a COPY must not meet another's statement."""
+        with self._turn:
             if self._own is None or self._own.closed:
-                self._own = connect(
-                    self._url or database_url(load_settings()), application_name="llmreq client"
-                )
-            return self._own
+                url = self._url or database_url(load_settings())
+                self._own = connect(url, application_name="llmreq client")
+            yield self._own

@@ -6,7 +6,8 @@ import asyncio
 import inspect
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, TypeVar
 
 import psycopg
@@ -20,16 +21,20 @@ from llmreq.errors import DatabaseUnavailableError, InvalidRequestError
 from llmreq.producer.step import Copy, Invoke, Pause, Row, Step, Steps
 
 T = TypeVar("T")
+Connecting = Callable[[], AbstractContextManager[psycopg.Connection[Any]]]
+AsyncConnecting = Callable[[], AbstractAsyncContextManager[psycopg.AsyncConnection[Any]]]
+"""A connection for one step, and nobody else's meanwhile: it may have broken since the last one."""
+
 log = logging.getLogger(__name__)
 
 
-def drive(steps: Steps[T], open_connection: Callable[[], psycopg.Connection[Any]]) -> T:
-    """Run the steps to their result. Each asks for the connection anew: it may have broken meanwhile."""
+def drive(steps: Steps[T], connecting: Connecting) -> T:
+    """Run the steps to their result."""
     try:
         step = next(steps)
         while True:
             try:
-                rows = _perform(step, open_connection)
+                rows = _perform(step, connecting)
             except (psycopg.Error, DatabaseUnavailableError) as error:
                 step = steps.throw(error)
             else:
@@ -41,15 +46,13 @@ def drive(steps: Steps[T], open_connection: Callable[[], psycopg.Connection[Any]
         raise explained(error) from error
 
 
-async def drive_async(
-    steps: Steps[T], open_connection: Callable[[], Awaitable[psycopg.AsyncConnection[Any]]]
-) -> T:
+async def drive_async(steps: Steps[T], connecting: AsyncConnecting) -> T:
     """The same with an asyncio connection."""
     try:
         step = next(steps)
         while True:
             try:
-                rows = await _perform_async(step, open_connection)
+                rows = await _perform_async(step, connecting)
             except (psycopg.Error, DatabaseUnavailableError) as error:
                 step = steps.throw(error)
             else:
@@ -61,14 +64,13 @@ async def drive_async(
         raise explained(error) from error
 
 
-def _perform(step: Step, open_connection: Callable[[], psycopg.Connection[Any]]) -> list[Row]:
+def _perform(step: Step, connecting: Connecting) -> list[Row]:
     if isinstance(step, Pause):
         time.sleep(step.seconds)
         return []
     if isinstance(step, Invoke):
         return [_invoke(step)]
-    connection = open_connection()
-    with Cursor(connection, row_factory=dict_row) as cursor:
+    with connecting() as connection, Cursor(connection, row_factory=dict_row) as cursor:
         if isinstance(step, Copy):
             with connection.transaction():
                 for text, rows in step.groups:
@@ -81,16 +83,13 @@ def _perform(step: Step, open_connection: Callable[[], psycopg.Connection[Any]])
         return cursor.fetchall()
 
 
-async def _perform_async(
-    step: Step, open_connection: Callable[[], Awaitable[psycopg.AsyncConnection[Any]]]
-) -> list[Row]:
+async def _perform_async(step: Step, connecting: AsyncConnecting) -> list[Row]:
     if isinstance(step, Pause):
         await asyncio.sleep(step.seconds)
         return []
     if isinstance(step, Invoke):
         return [await _invoke_async(step)]
-    connection = await open_connection()
-    async with AsyncCursor(connection, row_factory=dict_row) as cursor:
+    async with connecting() as connection, AsyncCursor(connection, row_factory=dict_row) as cursor:
         if isinstance(step, Copy):
             async with connection.transaction():
                 for text, rows in step.groups:

@@ -89,6 +89,14 @@ def offered(functions: Functions, given: Sequence[Any] | None) -> tuple[list[Any
     return definitions, tools
 
 
+def all_blocking(functions: Functions) -> Functions:
+    """The functions, or InvalidRequestError when one of them must be awaited."""
+    for name, function in functions.items():
+        if inspect.iscoroutinefunction(function):
+            raise InvalidRequestError(f"tool {name} is asynchronous: use AsyncClient")
+    return functions
+
+
 def _bound(function: Callable[..., Any]) -> Callable[[Mapping[str, Any]], Mapping[str, Any]]:
     def read(params: Mapping[str, Any]) -> Mapping[str, Any]:
         try:

@@ -8,11 +8,8 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
-import sqlalchemy as sa
-from sqlalchemy.orm import Session
 
 from llmreq import AsyncClient, Client, ErrorCode, InvalidRequestError, RequestFailedError
-from llmreq.database.connection import sqlalchemy_url
 from tests.engine.queue import HELLO, Queue
 
 LUNA = {"messages": HELLO, "provider": "openai", "model": "gpt-6-luna"}
@@ -114,27 +111,6 @@ def test_an_id_that_exists_is_refused_in_one_line(client: Client) -> None:
             again()
 
 
-@pytest.mark.parametrize("commits", [True, False])
-def test_a_request_lives_and_dies_with_the_callers_transaction(
-    client: Client, database: str, commits: bool
-) -> None:
-    engine = sa.create_engine(sqlalchemy_url(database), poolclass=sa.pool.NullPool)
-    with psycopg.connect(database) as plain, engine.connect() as core, Session(engine) as session:
-        for given in (plain, core, session):
-            client.enqueue(**LUNA, connection=given)
-            client.enqueue_many([LUNA], connection=given)
-            given.commit() if commits else given.rollback()
-    assert len(client.list()) == (6 if commits else 0)
-
-
-def test_another_driver_is_refused_with_what_to_do(client: Client) -> None:
-    with (
-        sa.create_engine("sqlite://").connect() as foreign,
-        pytest.raises(InvalidRequestError, match="psycopg 3"),
-    ):
-        client.enqueue(**LUNA, connection=foreign)
-
-
 def test_waiting_gives_the_ended_row_with_its_cost(client: Client, queue: Queue) -> None:
     queue.run(
         "INSERT INTO llm_prices"
@@ -198,23 +174,6 @@ def test_one_query_looks_after_all_tasks_that_wait(database: str, queue: Queue) 
             return [request.status for request in await asyncio.gather(*waits)]
 
     assert asyncio.run(scene()) == ["completed"] * 20
-
-
-def test_the_asyncio_client_enqueues_inside_the_callers_transaction(database: str, client: Client) -> None:
-    pytest.importorskip("greenlet", reason="SQLAlchemy's asyncio needs it")
-    from sqlalchemy.ext.asyncio import AsyncSession, create_async_engine
-
-    async def scene() -> UUID:
-        engine = create_async_engine(sqlalchemy_url(database), poolclass=sa.pool.NullPool)
-        async with AsyncClient(database) as ours, AsyncSession(engine) as session:
-            await ours.enqueue(**LUNA, connection=session)
-            await session.rollback()
-            kept = await ours.enqueue(**LUNA, connection=session)
-            await session.commit()
-        await engine.dispose()
-        return kept
-
-    assert [asyncio.run(scene())] == [request.id for request in client.list()]
 
 
 def test_a_broken_connection_is_replaced_while_waiting(client: Client, queue: Queue) -> None:
