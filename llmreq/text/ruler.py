@@ -9,9 +9,8 @@ from itertools import accumulate, pairwise
 from llmreq.text.cl100k import seams
 from llmreq.text.tokens import TiktokenEstimator, TokenEstimator
 
-_PART = 112
+_LEAST, _PART = 48, 192
 """Bytes of a part, about. What a slice cuts off at its ends is counted anew: smaller is more marks, larger more of that."""
-
 _LARGE = 10 * _PART
 _BASES = 16
 
@@ -23,8 +22,8 @@ class Ruler:
         self._text = text
         self._estimate = estimator.estimate_batch
         self.adds_up = isinstance(estimator, TiktokenEstimator)
-        apart = max(1, _PART * len(text) // max(1, len(text.encode(errors="replace"))))
-        self._ends = array("q", [0, *seams(text, apart)])
+        wide = max(1, len(text.encode(errors="replace"))) / max(1, len(text))
+        self._ends = array("q", [0, *seams(text, max(1, int(_LEAST / wide)), max(1, int(_PART / wide)))])
         counts = estimator.estimate_batch([text[a:b] for a, b in pairwise(self._ends)])
         self._sums = array("q", accumulate(counts, initial=0))
         self._bases: dict[int, int] = {}
