@@ -77,7 +77,10 @@ def _one(text: str, kill: bool, folder: Path) -> dict[str, Any]:
         lost = connection.execute("SELECT count(*) FROM llm_attempts WHERE outcome = 'lost'").fetchone()
         balanced = connection.execute("SELECT count(*) FROM llmreq_ledger_check").fetchone()
         at_most = simulator.state()["most_in_flight"]
-    assert pages and twice and lost and balanced
+    assert pages is not None
+    assert twice is not None
+    assert lost is not None
+    assert balanced is not None
     return {
         "megabytes": round(len(text.encode()) / 1e6, 2),
         "status": f"{ended[0]}, complete: {ended[2]}",

@@ -8,14 +8,11 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from psycopg import sql
-
 from llmreq.agent.changes import Change, schema_changes
 from llmreq.agent.definition import AgentDefinition, agent_document, agent_of
-from llmreq.database.statements import statement
 from llmreq.errors import InvalidRequestError
 from llmreq.merge.hints import check_merge_hints
-from llmreq.producer.step import Query, Row, Steps
+from llmreq.producer.step import Query, Row, Steps, sql_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,7 @@ def store_agent(given: AgentDefinition | Mapping[str, Any], tenant_id: str) -> S
     document = {field.name: getattr(definition, field.name) for field in fields(definition)}
     for name in ("output_schema", "params"):
         document[name] = None if document[name] is None else json.dumps(document[name])
-    rows = yield Query(_sql("insert_agent"), {"tenant_id": tenant_id, **document})
+    rows = yield Query(sql_of("insert_agent"), {"tenant_id": tenant_id, **document})
     changes = (
         schema_changes(before.definition.output_schema, definition.output_schema)
         if before is not None
@@ -79,12 +76,12 @@ def get_agent(name: str, tenant_id: str, version: int | None = None) -> Steps[St
 
 def list_agents(tenant_id: str | None, *, all_versions: bool) -> Steps[list[Row]]:
     """The newest version of each agent, or all of them; of one tenant (and everybody's, '*'), or of all."""
-    return (yield Query(_sql("list_agents"), {"tenant_id": tenant_id, "all": all_versions}))
+    return (yield Query(sql_of("list_agents"), {"tenant_id": tenant_id, "all": all_versions}))
 
 
 def retire_agent(name: str, tenant_id: str, version: int | None) -> Steps[list[int]]:
     """Retire a version, or all: no new request runs it; those there are go on. Raises InvalidRequestError if there is none."""
-    rows = yield Query(_sql("retire_agent"), {"name": name, "tenant_id": tenant_id, "version": version})
+    rows = yield Query(sql_of("retire_agent"), {"name": name, "tenant_id": tenant_id, "version": version})
     if not rows:
         raise InvalidRequestError(f"tenant {tenant_id!r} has no such agent {name!r} that is not retired")
     return sorted(row["version"] for row in rows)
@@ -115,10 +112,6 @@ def stored_agent(row: Row) -> StoredAgent:
 
 def _find(name: str, tenant_id: str, version: int | None, *, own: bool) -> Steps[StoredAgent | None]:
     rows = yield Query(
-        _sql("find_agent"), {"name": name, "tenant_id": tenant_id, "version": version, "own": own}
+        sql_of("find_agent"), {"name": name, "tenant_id": tenant_id, "version": version, "own": own}
     )
     return stored_agent(rows[0]) if rows else None
-
-
-def _sql(name: str) -> sql.SQL:
-    return sql.SQL(statement(name))

@@ -54,11 +54,9 @@ class Request:
     priority: int
     timeout_seconds: int
     max_attempts: int
-    on_unavailable: str = "wait"
-    on_overflow: str | None = None
-    dedupe_key: str | None
     on_unavailable: str
     on_overflow: str | None
+    dedupe_key: str | None
     parent_id: UUID | None
     page: int | None
     pages: int | None

@@ -146,7 +146,7 @@ def attempts(id: UUID) -> Steps[list[Row]]:
 
 def pages(id: UUID) -> Steps[list[Row]]:
     """The pages of a document, in order."""
-    return (yield Query(_sql("pages_of"), {"id": id}))
+    return (yield Query(sql_of("pages_of"), {"id": id}))
 
 
 def _status_after(name: str, id: UUID) -> Steps[str]:

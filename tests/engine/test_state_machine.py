@@ -51,7 +51,8 @@ class QueueMachine(RuleBasedStateMachine):
         for policy in ("fail", "partial"):
             name = "whole" if policy == "fail" else policy
             self.queue.run(
-                "INSERT INTO llm_agents (tenant_id, name, system_prompt, chunk_tokens, on_page_failure) VALUES ('*', %s, 'Read.', 400, %s)",
+                "INSERT INTO llm_agents (tenant_id, name, system_prompt, chunk_tokens, on_page_failure)"
+                " VALUES ('*', %s, 'Read.', 400, %s)",
                 name, policy,
             )  # fmt: skip
         self.queue.run("DELETE FROM llm_prices WHERE model = 'house-model'")
