@@ -51,6 +51,16 @@ ROWS: list[Row] = [
      lambda f: 3 / max(3, f["wait_ratio"])),
     ("throughput beside a blocked lane ÷ without it", "fairness", "≥ 0.95", lambda f: f"{f['throughput_ratio']:.2f}",
      lambda f: f["throughput_ratio"] / 0.95),
+    ("used of a $1 budget, 1,024 calls possible at a time, costs varying 20-fold", "budget", "≥ 95 %, never above",
+     lambda f: f"{f['used_of_one_dollar']:.2%}, at most ${f['most_ever_spent']:.4f} in {f['samples']:,} looks",
+     lambda f: 0.5 if f["most_ever_spent"] > 1 else f["used_of_one_dollar"] / 0.95),
+    ("our bill − the provider's, 10,000 requests, 10 % failing, 5 % invalid, cached and reasoning tokens", "bill", "$0",
+     lambda f: f"${float(f['difference_usd']):g} of ${f['our_bill_usd']}", lambda f: 1.0 if float(f["difference_usd"]) == 0 else 0.5),
+    ("llmreq token-usage over 5 million calls", "usage", "< 1 s", lambda f: f"{f['command_seconds']:.2f} s",
+     lambda f: 1 / max(1, f["command_seconds"])),
+    ("2 MB through a stored agent, worker killed half-way: finished pages called again", "documents", "0",
+     lambda f: f"{f['killed_of_them_called_again']} of {f['killed_finished_before_the_kill']}",
+     lambda f: 1.0 if f["killed_of_them_called_again"] == 0 else 0.5),
 ]  # fmt: skip
 
 
