@@ -78,16 +78,31 @@ def splitters(encoding: tiktoken.Encoding) -> Iterator[tuple[str, Callable[[], S
         from semantic_text_splitter import TextSplitter
 
         yield "semantic-text-splitter", lambda: TextSplitter.from_callback(count, SIZE, trim=False).chunks
-        yield "semantic-text-splitter, its own tokenizer", lambda: TextSplitter.from_tiktoken_model("gpt-4", SIZE, trim=False).chunks
+        yield (
+            "semantic-text-splitter, its own tokenizer",
+            lambda: TextSplitter.from_tiktoken_model("gpt-4", SIZE, trim=False).chunks,
+        )
     except ImportError:
         pass
     try:
         from langchain_text_splitters import RecursiveCharacterTextSplitter
         from langchain_text_splitters.base import Tokenizer, split_text_on_tokens
 
-        yield "langchain recursive", lambda: RecursiveCharacterTextSplitter(chunk_size=SIZE, chunk_overlap=0, length_function=count).split_text
-        by_tokens = Tokenizer(chunk_overlap=0, tokens_per_chunk=SIZE, decode=encoding.decode, encode=encoding.encode_ordinary)
-        yield "langchain tokens (cuts words)", lambda: lambda text: split_text_on_tokens(text=text, tokenizer=by_tokens)
+        yield (
+            "langchain recursive",
+            lambda: (
+                RecursiveCharacterTextSplitter(
+                    chunk_size=SIZE, chunk_overlap=0, length_function=count
+                ).split_text
+            ),
+        )
+        by_tokens = Tokenizer(
+            chunk_overlap=0, tokens_per_chunk=SIZE, decode=encoding.decode, encode=encoding.encode_ordinary
+        )
+        yield (
+            "langchain tokens (cuts words)",
+            lambda: lambda text: split_text_on_tokens(text=text, tokenizer=by_tokens),
+        )
     except ImportError:
         pass
     try:
@@ -96,9 +111,15 @@ def splitters(encoding: tiktoken.Encoding) -> Iterator[tuple[str, Callable[[], S
         def of(chunker: Any) -> Split:
             return lambda text: [each.text for each in chunker.chunk(text)]
 
-        yield "chonkie sentences", lambda: of(chonkie.SentenceChunker(tokenizer=encoding, chunk_size=SIZE, chunk_overlap=0))
+        yield (
+            "chonkie sentences",
+            lambda: of(chonkie.SentenceChunker(tokenizer=encoding, chunk_size=SIZE, chunk_overlap=0)),
+        )
         yield "chonkie recursive", lambda: of(chonkie.RecursiveChunker(tokenizer=encoding, chunk_size=SIZE))
-        yield "chonkie tokens (cuts words)", lambda: of(chonkie.TokenChunker(tokenizer=encoding, chunk_size=SIZE, chunk_overlap=0))
+        yield (
+            "chonkie tokens (cuts words)",
+            lambda: of(chonkie.TokenChunker(tokenizer=encoding, chunk_size=SIZE, chunk_overlap=0)),
+        )
     except ImportError:
         pass
 
@@ -120,13 +141,18 @@ def chinese(chance: random.Random, encoding: tiktoken.Encoding, size: int = 1_00
     known = [value for value in _values(encoding) if re.fullmatch("[一-鿋]", value)]
     signs = [*known, *map(chr, range(0x4E00, 0x9000, 17))]
     often = [*accumulate(1 / (rank + 100) for rank in range(len(signs)))]
-    lexicon = ["".join(chance.choices(signs, cum_weights=often, k=chance.choice([1, 2, 2, 2, 3, 4]))) for _ in range(12_000)]
+    lexicon = [
+        "".join(chance.choices(signs, cum_weights=often, k=chance.choice([1, 2, 2, 2, 3, 4])))
+        for _ in range(12_000)
+    ]
     weights = [*accumulate(1 / (rank + 3) for rank in range(len(lexicon)))]
     parts: list[str] = []
     while size > 0:
         sentence = ""
         for word in chance.choices(lexicon, cum_weights=weights, k=chance.randint(6, 24)):
-            sentence += word + ("，" if chance.random() < 0.12 else f" {next(words)} " if chance.random() < 0.08 else "")
+            sentence += word + (
+                "，" if chance.random() < 0.12 else f" {next(words)} " if chance.random() < 0.08 else ""
+            )
         parts.append(sentence + chance.choice(["。", "。", "。", "！", "？", "。\n\n"]))
         size -= len(parts[-1].encode())
     return "".join(parts)
@@ -146,14 +172,23 @@ def markdown(chance: random.Random, encoding: tiktoken.Encoding, size: int = 1_0
         if kind < 0.65:
             return "".join(f"- {' '.join(some(3, 20))}\n" for _ in range(chance.randint(2, 8)))
         if kind < 0.75:
-            rows = ["| a | b | c |", "|---|---|---|", *(f"| {' | '.join(some(3, 3))} |" for _ in range(chance.randint(2, 10)))]
+            rows = [
+                "| a | b | c |",
+                "|---|---|---|",
+                *(f"| {' | '.join(some(3, 3))} |" for _ in range(chance.randint(2, 10))),
+            ]
             return "\n".join(rows) + "\n"
-        lines = [f"    {next(words)}_{next(words)} = {next(words)}({', '.join(some(1, 3))})" for _ in range(chance.randint(3, 30))]
+        lines = [
+            f"    {next(words)}_{next(words)} = {next(words)}({', '.join(some(1, 3))})"
+            for _ in range(chance.randint(3, 30))
+        ]
         return "```python\ndef {}():\n{}\n```\n".format(next(words), "\n".join(lines))
 
     parts: list[str] = []
     while size > 0:
-        parts.append(f"## {' '.join(some(2, 6))}\n\n" + "\n".join(block() for _ in range(chance.randint(2, 7))) + "\n")
+        parts.append(
+            f"## {' '.join(some(2, 6))}\n\n" + "\n".join(block() for _ in range(chance.randint(2, 7))) + "\n"
+        )
         size -= len(parts[-1])
     return "".join(parts)
 
@@ -174,4 +209,6 @@ def _words(chance: random.Random, encoding: tiktoken.Encoding) -> Iterator[str]:
 def _sentence(chance: random.Random, words: Iterator[str]) -> str:
     said = [next(words) for _ in range(chance.randint(5, 28))]
     said[0] = said[0].capitalize()
-    return "".join(f"{', ' if chance.random() < 0.08 else ' '}{word}" for word in said)[1:].strip() + chance.choice(".....?!")
+    return "".join(f"{', ' if chance.random() < 0.08 else ' '}{word}" for word in said)[
+        1:
+    ].strip() + chance.choice(".....?!")
