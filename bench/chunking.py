@@ -1,7 +1,7 @@
-"""Megabytes a second through `chunk_text`, beside splitters from PyPI that count with the same encoding (`pip install llmreq[bench]`).
+"""Megabytes per second of CPU through `chunk_text`, beside splitters from PyPI that count with the same encoding.
 
-Every round has a text of its own, which no splitter has seen, another goes first, and every splitter is made anew for it, so that nothing is
-remembered. Those that are not installed are left out.
+`pip install llmreq[bench]` gets those; one that is not installed is left out. Every round has a text of its own, which no splitter
+has seen, another goes first, and every splitter is made anew for it, so that nothing is remembered.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Split = Callable[[str], list[str]]
 
 
 def run(rounds: int) -> dict[str, Any]:
-    """Median MB/s by text and splitter; how many chunks were larger than asked, and whether they join to the text."""
+    """Median MB per CPU second by text and splitter; how many chunks were larger than asked, and whether they join to the text."""
     encoding = tiktoken.get_encoding(CL100K)
     figures: dict[str, Any] = {}
     for kind, make in (("prose", prose), ("chinese", chinese), ("markdown", markdown)):
@@ -39,13 +39,13 @@ def run(rounds: int) -> dict[str, Any]:
             for name, build in contestants[turn:] + contestants[:turn]:
                 split = build()
                 gc.collect()
-                began = time.perf_counter()
+                began = time.process_time()
                 chunks = split(text)
-                seconds = time.perf_counter() - began
+                seconds = time.process_time() - began
                 rates.setdefault(name, []).append(len(text.encode()) / seconds / 1e6)
                 notes[name] = _judged(chunks, text, encoding)
         for name, rate in rates.items():
-            figures[f"{kind}, {name}"] = f"{statistics.median(rate):.2f} MB/s; {notes[name]}"
+            figures[f"{kind}, {name}"] = f"{statistics.median(rate):.2f} MB/s of CPU; {notes[name]}"
     return figures
 
 

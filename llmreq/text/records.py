@@ -88,7 +88,7 @@ def _pack(text: str, found: _Records, most: int, estimator: TokenEstimator) -> I
     room = most - estimator.estimate(found.before + found.after)
     first = index = 0
     while first < total:
-        _, _, reach = ruler.limits(found.starts[first], max(1, room))
+        _, reach, _ = ruler.limits(found.starts[first], max(1, room))
         behind = max(first + 1, bisect_right(found.ends, reach, first))
         while True:
             body = found.body(text, first, behind)
