@@ -21,7 +21,7 @@ class Ruler:
     def __init__(self, text: str, estimator: TokenEstimator) -> None:
         self._text = text
         self._estimate = estimator.estimate_batch
-        self.adds_up = isinstance(estimator, TiktokenEstimator)
+        self.adds_up = isinstance(estimator, TiktokenEstimator) and estimator.is_cl100k  # its seams are known
         wide = max(1, len(text.encode(errors="replace"))) / max(1, len(text))
         self._ends = array("q", [0, *seams(text, max(1, int(_LEAST / wide)), max(1, int(_PART / wide)))])
         counts = estimator.estimate_batch([text[a:b] for a, b in pairwise(self._ends)])

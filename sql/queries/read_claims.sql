@@ -5,7 +5,7 @@ SELECT r.id, r.claim_seq, r.claimed_at, r.lane, x.max_output_tokens, r.provider,
        CASE WHEN r.agent_ref IS NOT NULL OR r.parent_id IS NOT NULL OR r.pages_lane IS NOT NULL OR r.brief IS NOT NULL THEN jsonb_build_object(
          'system_prompt', a.system_prompt, 'chunk_tokens', a.chunk_tokens, 'overlap_tokens', a.overlap_tokens, 'chunk_by', a.chunk_by,
          'context_tokens', a.context_tokens, 'strategy', r.merge_strategy, 'on_overflow', r.on_overflow, 'page', r.page, 'page_count', p.pages,
-         'pages', r.pages, 'brief', r.brief,
+         'pages', r.pages, 'brief', r.brief, 'lane', r.pages_lane,
          'window', CASE WHEN r.pages_lane IS NOT NULL AND r.pages IS NULL THEN llmreq_window(r.pages_lane) END,
          'previous', CASE WHEN r.execution = 'sequential' AND r.page > 1 THEN (
            SELECT coalesce(s.parsed_response::text, s.response) FROM llm_requests s
