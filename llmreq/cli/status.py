@@ -12,6 +12,17 @@ from llmreq.cli.output import console, dollars, json_option, table, write_json
 from llmreq.reports.status import Status, read_status
 
 _WORKER = ("id", "name", "state", "healthy", "processing", "concurrency", "providers")
+_BUDGET = (
+    "budget",
+    "period",
+    "limit_usd",
+    "spent_usd",
+    "held_usd",
+    "limit_tokens",
+    "used",
+    "on_exhausted",
+    "waiting",
+)
 _SPEND = ("tenant_id", "lane", "calls", "cost_usd", "upper_bound_usd", "unpriced_calls")
 
 
@@ -39,6 +50,8 @@ def _draw(now: Status) -> None:
     _table("Workers", now.workers, *_WORKER, empty="none: run llmreq worker")
     if now.blocked:
         _table("Blocked lanes", now.blocked, "lane", "state", "blocked_until", "block_message", "pending")
+    if now.budgets:
+        _table("Budgets", now.budgets, *_BUDGET)
     _table("Today (UTC)", now.spend, *_SPEND, empty="no calls")
     if now.spend:
         known = "" if now.spend_usd is not None else f" (known so far {dollars(now.known_usd)})"

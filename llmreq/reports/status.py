@@ -21,6 +21,7 @@ class Status:
     blocked: list[Row]
     unpriced: list[Row]
     spend: list[Row]
+    budgets: list[Row]
 
     @property
     def spend_usd(self) -> Decimal | None:
@@ -46,4 +47,5 @@ def read_status(connection: psycopg.Connection[Any]) -> Status:
         ],
         unpriced=ask(connection, "unpriced_lanes"),
         spend=ask(connection, "spend_today"),
+        budgets=ask(connection, "list_budgets", id=None),
     )
