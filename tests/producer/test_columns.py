@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -94,7 +94,9 @@ def test_both_encoders_take_the_same_values(value: dict[Any, Any], text: str) ->
     assert checked({**QUESTION, "context": value})["context"] == text
 
 
-@pytest.mark.parametrize("value", [datetime(2026, 1, 31), float("-inf"), {1, 2}, b"x", Column("x")])
+@pytest.mark.parametrize(
+    "value", [datetime(2026, 1, 31, tzinfo=UTC), float("-inf"), {1, 2}, b"x", Column("x")]
+)
 @pytest.mark.parametrize("beside", [0, None])
 def test_what_is_no_json_is_refused_by_both_encoders(value: object, beside: object) -> None:
     with pytest.raises(InvalidRequestError, match="context: "):
