@@ -9,8 +9,11 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from enum import Enum
 from typing import Any, TypedDict
 from uuid import UUID
+
+import orjson
 
 from llmreq.errors import InvalidRequestError
 from llmreq.limits import MAX_LABEL_CHARS
@@ -159,16 +162,49 @@ def _json(*kinds: type, what: str) -> Callable[[Any], str]:
     def check(value: Any) -> str:
         if kinds and not isinstance(value, kinds):
             raise TypeError(f"must be {what}, not {_name(value)}")
-        try:
-            text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-        except RecursionError:
-            raise ValueError("is nested too deeply") from None
-        text.encode()
+        text = _json_text(value)
         if "\\u0000" in text and _ESCAPED_NUL.search(text):
             raise ValueError("holds a NUL character, which Postgres cannot store")
         return text
 
     return check
+
+
+_NOTHING_OF_ITS_OWN = (
+    orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+)
+
+
+def _json_text(value: Any) -> str:
+    """The value as JSON, by the fast encoder where it can: half the time of checking a row.
+
+    It refuses integers beyond 64 bits, deep nesting and keys that are numbers, which the other takes.
+    """
+    try:
+        text = orjson.dumps(value, option=_NOTHING_OF_ITS_OWN).decode()
+    except TypeError:
+        text = "null"
+    if "null" not in text:  # which it also writes for NaN
+        return text
+    try:
+        text = _encode(value)
+    except RecursionError:
+        raise ValueError("is nested too deeply") from None
+    text.encode()  # a lone surrogate is a ValueError
+    return text
+
+
+def _plain(value: Any) -> Any:
+    """What the fast encoder takes besides JSON's own types."""
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, Enum):
+        return value.value
+    raise TypeError(f"holds {_name(value)}, which is no JSON")
+
+
+# Made once: json.dumps with options of its own makes an encoder at every call.
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"), default=_plain).encode
 
 
 def _name(value: Any) -> str:

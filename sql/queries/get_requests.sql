@@ -1,1 +1,1 @@
-SELECT * FROM llm_requests WHERE id = ANY(%(ids)s)
+SELECT * FROM llm_requests WHERE id = ANY(%(ids)b)

@@ -1,1 +1,1 @@
-SELECT id, status FROM llm_requests WHERE id = ANY(%(ids)s) ORDER BY completed_at
+SELECT id, status FROM llm_requests WHERE id = ANY(%(ids)b) ORDER BY completed_at

@@ -1,16 +1,26 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from llmreq.errors import InvalidRequestError
+from llmreq.errors import ErrorCode, InvalidRequestError
 from llmreq.producer.columns import checked
 
 QUESTION = {"content": "hi"}
+
+
+@dataclass
+class Column:
+    name: str
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
@@ -67,3 +77,27 @@ def test_a_wrong_column_is_named_with_what_it_may_be(columns: dict[str, Any], pr
 
 def test_none_leaves_a_column_to_its_default() -> None:
     assert checked({**QUESTION, "priority": None, "tenant_id": None}) == QUESTION
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ({"n": 2**70}, '{"n":1180591620717411303424}'),
+        ({1: None}, '{"1":null}'),
+        ({"id": UUID(int=1)}, '{"id":"00000000-0000-0000-0000-000000000001"}'),
+        ({"id": UUID(int=1), "x": None}, '{"id":"00000000-0000-0000-0000-000000000001","x":null}'),
+        ({"code": ErrorCode.REFUSED, "x": None}, '{"code":"refused","x":null}'),
+        ({"list": (1, 2)}, '{"list":[1,2]}'),
+    ],
+)
+def test_both_encoders_take_the_same_values(value: dict[Any, Any], text: str) -> None:
+    assert checked({**QUESTION, "context": value})["context"] == text
+
+
+@pytest.mark.parametrize(
+    "value", [datetime(2026, 1, 31, tzinfo=UTC), float("-inf"), {1, 2}, b"x", Column("x")]
+)
+@pytest.mark.parametrize("beside", [0, None])
+def test_what_is_no_json_is_refused_by_both_encoders(value: object, beside: object) -> None:
+    with pytest.raises(InvalidRequestError, match="context: "):
+        checked({**QUESTION, "context": {"v": value, "beside": beside}})

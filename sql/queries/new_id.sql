@@ -1,0 +1,1 @@
+SELECT llmreq_uuid7() AS id
