@@ -70,7 +70,10 @@ class DatabaseUnavailableError(LlmreqError):
 
 
 class RequestFailedError(LlmreqError):
-    """A request that was waited for ended `failed` or `cancelled`; `code` is the row's `error_code`."""
+    """A request that was waited for ended `failed` or `cancelled`; `code` is the row's `error_code`.
+
+    Or its answer is not the type it was to be read as: `code` is `schema_mismatch`, `details` list the faults.
+    """
 
     def __init__(self, message: str, *, code: ErrorCode, details: Mapping[str, Any] | None = None) -> None:
         super().__init__(message, details=details)

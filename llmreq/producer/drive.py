@@ -12,9 +12,10 @@ from typing import Any, TypeVar
 
 import psycopg
 from psycopg import AsyncCursor, Cursor
+from psycopg.abc import Buffer
+from psycopg.adapt import Loader
 from psycopg.rows import dict_row
 from psycopg.types.datetime import TimestamptzLoader
-from psycopg.types.json import set_json_loads
 
 from llmreq.database.connection import loads_exactly
 from llmreq.errors import DatabaseUnavailableError, InvalidRequestError
@@ -107,8 +108,13 @@ def _read_as_ours(cursor: Cursor[Row] | AsyncCursor[Row]) -> None:
 
     Django, for one, reads jsonb as text.
     """
-    set_json_loads(loads_exactly, cursor)
-    cursor.adapters.register_loader("timestamptz", TimestamptzLoader)
+    for name, loader in (("json", _Json), ("jsonb", _Json), ("timestamptz", TimestamptzLoader)):
+        cursor.adapters.register_loader(name, loader)
+
+
+class _Json(Loader):
+    def load(self, data: Buffer) -> Any:
+        return loads_exactly(bytes(data))
 
 
 def _invoke(step: Invoke) -> Row:

@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass, field
 
 _FENCE = re.compile(r"[ \t]*+(?:(`{3,}+)[^`\n]*+(?=\n|\Z)|(~{3,}+)[^\n]*+)")
-_BLANK = re.compile(r"(?:[ \t]*+\r?\n)*+")
-_BREAK = re.compile(r"\n(?:(?:[ \t]*+\r?\n)++|(?=#{1,6}[ \t])|(?=[ \t]*+(?:```|~~~)))")
+_BLANK = re.compile(r"(?:[ \t]*+\r?\n)*")
+_BREAK = re.compile(r"\n(?:(?:[ \t]*+\r?\n)+|(?=#{1,6}[ \t])|(?=[ \t]*+(?:```|~~~)))")
 _ITEM = re.compile(r"[ \t]*+(?:[-*+•]|\d{1,9}[.)])[ \t]")
 _CONTINUED = re.compile(r"[ ]{2}|\t")
 _SETEXT = re.compile(r"[^\n]+\n(?:=+|-+)[ \t\r]*")
