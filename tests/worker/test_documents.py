@@ -87,7 +87,7 @@ def test_a_killed_worker_costs_no_finished_page_a_second_call(
 def test_one_page_that_answers_garbage_for_ever_is_listed_and_later_called_alone(
     table: Table, fleet: Fleet, simulator: Simulator
 ) -> None:
-    paragraphs = [f"Paragraph {n} about crane {n}. " * 60 for n in range(40)]
+    paragraphs = [f"Paragraph {n} about crane {n}. " * 460 for n in range(40)]
     paragraphs[17] = "[[sim:wrong_schema]] " + paragraphs[17]
     row = table.insert(
         agent_name="entity-extractor", content="\n\n".join(paragraphs), tenant_id="acme", max_attempts=3
@@ -98,6 +98,7 @@ def test_one_page_that_answers_garbage_for_ever_is_listed_and_later_called_alone
     report = partial["merge_report"]
     assert report["complete"] is False
     (missing,) = report["missing_pages"]
+    assert (partial["pages"], partial["pages_failed"]) == (40, 1)
     assert missing["error_code"] == "schema_mismatch"
     before = simulator.ledger()["calls"]
     # The provider heals: the page as it is asked now is answered well.
