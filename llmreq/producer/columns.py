@@ -57,6 +57,7 @@ class NewRequest(TypedDict, total=False):
     expires_at: datetime | str | None
     timeout_seconds: int | None
     max_attempts: int | None
+    estimated_tokens: int | None
     on_unavailable: str | None
     on_overflow: str | None
     parent_id: UUID | str | None
@@ -241,7 +242,8 @@ _COLUMNS: dict[str, Callable[[Any], Value]] = {
     "timeout_seconds": _integer(1, 3600),
     "max_attempts": _integer(1, 100),
     "on_unavailable": _one_of("wait", "fail", "degrade"),
-    "on_overflow": _label,
+    "on_overflow": _one_of("fail", "paginate", "compress"),
+    "estimated_tokens": _integer(1, 2**31 - 1),
     "parent_id": _uuid,
     "page": _integer(0, _SMALL),
     "run_id": _uuid,
