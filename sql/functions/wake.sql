@@ -14,7 +14,12 @@ DECLARE
   v_tokens bigint;
   v_total integer := 0;
 BEGIN
-  FOR b IN SELECT x.* FROM llm_budgets x WHERE x.waiting ORDER BY x.id FOR NO KEY UPDATE SKIP LOCKED LOOP
+  FOR b IN
+    SELECT x.* FROM llm_budgets x
+    -- Looked at before it is locked: one without room is not held for the rest of the claim.
+    WHERE x.waiting AND coalesce(llmreq_refusal(llmreq_budget_now(x, p_now), x.needs_usd, x.needs_tokens) NOT IN ('held', 'exhausted'), true)
+    ORDER BY x.id FOR NO KEY UPDATE SKIP LOCKED
+  LOOP
     CONTINUE WHEN b.period_start > p_now;
     b := llmreq_budget_now(b, p_now);
     CONTINUE WHEN llmreq_refusal(b, b.needs_usd, b.needs_tokens) IN ('held', 'exhausted');
