@@ -28,13 +28,14 @@ BEGIN
     INSERT INTO llm_requests (
       tenant_id, agent_id, task_type, complexity, kind, quality, agent_name, agent_version, provider, model, params, response_schema, allow_text,
       priority, expires_at, timeout_seconds, max_attempts, run_id, document_id, on_unavailable, parent_id, page, page_start, page_end,
-      content, execution, estimated_tokens)
+      content, execution, estimated_tokens, scheduled_at)
     SELECT p.tenant_id, p.agent_id, p.task_type, p.complexity, p.kind, p.quality, p.agent_name, p.agent_version, v_provider, v_model, p.params,
            p.response_schema, p.allow_text, p.priority, p.expires_at, p.timeout_seconds, p.max_attempts, p.run_id, p.document_id,
            p.on_unavailable, p.id, x.n, (x.page ->> 'start')::integer, (x.page ->> 'end')::integer,
            coalesce(x.page ->> 'text', substr(p.content, (x.page ->> 'start')::integer + 1,
                                               (x.page ->> 'end')::integer - (x.page ->> 'start')::integer)),
-           p.execution, (x.page ->> 'tokens')::bigint + p.output_cap
+           p.execution, (x.page ->> 'tokens')::bigint + p.output_cap,
+           llmreq_now() - (jsonb_array_length(p_pages) - x.n) * interval '1 us'  -- claimed in their order
     FROM jsonb_array_elements(p_pages) WITH ORDINALITY AS x (page, n)
     ORDER BY x.n;
     IF p.execution = 'sequential' THEN

@@ -198,7 +198,9 @@ def test_fail_ends_what_is_exhausted_but_waits_for_what_is_only_held(queue: Queu
     each = upper_bound(queue)
     row = budget(queue, limit_usd=each + each / 100, on_exhausted="fail")
     worker = queue.worker()
-    one, two = queue.insert(), queue.insert()
+    one = queue.insert()
+    queue.advance(seconds=1)
+    two = queue.insert()
     claim = queue.claim_one(worker)
     assert queue.request(two)["wait_reason"] == "budget"
     queue.finish(worker, claim, output_tokens=4000)
