@@ -42,6 +42,7 @@ def play(settings: Settings, console: Console, provider_name: str) -> None:
     run_id = uuid4()
     with connect(url) as connection, stage.provider(settings, provider_name) as provider:
         connection.row_factory = dict_row
+        _set_budget(connection, console)
         _insert(connection, console, run_id, simulated=provider.simulator is not None)
         document = _insert_document(url, console, run_id)
         tool_turn = Client(url).enqueue(
@@ -64,6 +65,14 @@ def play(settings: Settings, console: Console, provider_name: str) -> None:
         if provider.simulator is not None:
             _compare_bills(connection, console, run_id, provider.simulator)
     _show_what_next(console, settings, run_id)
+
+
+def _set_budget(connection: Connection, console: Console) -> None:
+    console.print(
+        "\n[bold]A budget is a row, too[/bold]: dollars or tokens, per hour, day, month or for ever"
+    )
+    console.print(Syntax(f"{story.BUDGET};", "sql", background_color="default", word_wrap=True))
+    connection.execute(f"{story.BUDGET} ON CONFLICT DO NOTHING")
 
 
 def _insert(connection: Connection, console: Console, run_id: UUID, *, simulated: bool) -> None:
@@ -114,7 +123,7 @@ def _watch(connection: Connection, console: Console, run_id: UUID, worker: Any, 
             rows = connection.execute(statement("demo_progress"), {"run_id": run_id}).fetchall()
             counts = {row["status"]: row["n"] for row in rows}
             live.update(Text("  ".join(f"{status} {n}" for status, n in sorted(counts.items()))))
-            if not counts.keys() & {"pending", "processing"}:
+            if not counts.keys() & {"pending", "processing", "waiting"}:
                 return
             if worker.poll() is not None:
                 raise LlmreqError(f"the worker ended early: see {log}")
@@ -138,7 +147,7 @@ def _show_outcomes(connection: Connection, console: Console, run_id: UUID) -> No
             Text(_short(row["question"], 44)),
             row["lane"] or "–",
             Text(row["status"], style=style),
-            str(row["attempts"]),
+            f"{row['pages']} pages" if row["pages"] else str(row["attempts"]),
             f"{row['tokens_in']}/{row['tokens_out']}",
             "unknown" if row["cost_usd"] is None else f"{row['cost_usd']:.6f}",
             Text(_finding(row)),

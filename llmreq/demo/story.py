@@ -70,6 +70,19 @@ VALUES ('anthropic', 'claude-haiku-5-5', 'Is the tide in? [[sim:script=http_529|
         simulated=True,
     ),
     Scene(
+        "a stored agent on a text of any length: cut into pages, asked in parallel, merged, each page's cost known",
+        """INSERT INTO llm_requests (agent_name, content)
+SELECT 'entity-extractor',
+       string_agg(format('In %s Captain Orme wrote to the Admiralty about crane %s of Elmhaven. ', 1800 + n, n), '')
+FROM generate_series(1, 1500) n;""",
+    ),
+    Scene(
+        "a tenant whose budget is used up, and degrades: the free local tier answers",
+        """INSERT INTO llm_requests (tenant_id, provider, model, task_type, content)
+VALUES ('thrifty', 'openai', 'gpt-6-luna', 'keywords',
+        'The dredger Marigold left the harbour at dawn. The harbour is deep again.');""",
+    ),
+    Scene(
         "a schema that is none: found before a cent is spent",
         """INSERT INTO llm_requests (content, response_schema)
 VALUES ('Count the gulls.', '{"type": "objekt"}');""",
@@ -80,6 +93,9 @@ VALUES ('Count the gulls.', '{"type": "objekt"}');""",
 VALUES ('[{"role": "harbourmaster", "content": "Ahoy"}]');""",
     ),
 ]
+
+BUDGET = """INSERT INTO llm_budgets (scope, subject, period, limit_usd, on_exhausted)
+VALUES ('tenant', 'thrifty', 'day', 0, 'degrade')"""
 
 TOOLS: list[dict[str, Any]] = [
     {
