@@ -31,10 +31,12 @@ DECLARE
   v_now timestamptz := llmreq_now();
   v_budgeted boolean;
   v_ceiling numeric;
+  v_warns boolean;
 BEGIN
   LOCK TABLE llm_budgets IN ROW EXCLUSIVE MODE;  -- no budget begins while this finish is half-way
   v_budgeted := EXISTS (SELECT FROM llm_budgets);
-  v_ceiling := llmreq_ceiling();
+  SELECT max(m.value) FILTER (WHERE m.key = 'unpriced_usd_per_mtok')::numeric * 0.000001, bool_or(m.key LIKE 'warn\_%')
+  INTO v_ceiling, v_warns FROM llmreq_meta m;
   RETURN QUERY
   WITH outcome AS MATERIALIZED (
     SELECT DISTINCT ON (o.id) o.*
@@ -299,7 +301,9 @@ BEGIN
   WHERE (SELECT count(*) FROM settled) + (SELECT count(*) FROM budgets) + (SELECT count(*) FROM paged) >= 0  -- a CTE nobody reads is not run
   UNION ALL
   SELECT c.outcome_id, c.outcome_seq, false, c.status FROM classed c WHERE c.class IN ('repeated', 'gone');
-  PERFORM llmreq_warn_spend(p_outcomes, v_now);
+  IF v_warns THEN
+    PERFORM llmreq_warn_spend(p_outcomes, v_now);
+  END IF;
 END
 $$;
 

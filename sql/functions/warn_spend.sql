@@ -1,15 +1,12 @@
 -- llmreq_warn_spend(outcomes, now)
 -- One event for every request, and for every run, whose calls have together come to its threshold: 'warn_request_usd',
--- 'warn_request_tokens', 'warn_run_usd' and 'warn_run_tokens' in llmreq_meta. Nothing is read where none is set.
+-- 'warn_request_tokens', 'warn_run_usd' and 'warn_run_tokens' in llmreq_meta. Called where one is set.
 CREATE OR REPLACE FUNCTION llmreq_warn_spend(p_outcomes json, p_now timestamptz) RETURNS void
 LANGUAGE plpgsql
 AS $$
 DECLARE
   v_set jsonb := (SELECT jsonb_object_agg(m.key, m.value) FROM llmreq_meta m WHERE m.key LIKE 'warn\_%');
 BEGIN
-  IF v_set IS NULL THEN
-    RETURN;
-  END IF;
   WITH ended AS MATERIALIZED (
     SELECT r.id, r.run_id, coalesce(r.cost_usd, 0) AS usd,
            r.input_tokens + r.cache_read_tokens + r.cache_write_tokens + r.output_tokens AS tokens
