@@ -40,6 +40,7 @@ _CALLS = (
     "output_tokens",
 )
 
+_SHOWN_CHARS = 4_000
 _PAGE = ("page", "status", "lane", "attempts", "input_tokens", "output_tokens")
 
 
@@ -84,8 +85,16 @@ def _story(request: Request) -> list[Any]:
     facts.add_row(Text("cost", "dim"), dollars(request.cost_usd))
     parts: list[Any] = [facts]
     for title, text in _texts(request):
-        parts += [Text(f"\n{title}", "bold"), Text(visible(text))]
+        parts += [Text(f"\n{title}", "bold"), Text(_clipped(visible(text)))]
     return parts
+
+
+def _clipped(text: str) -> str:
+    """A screenful of a long text; --json has all of it."""
+    if len(text) <= _SHOWN_CHARS:
+        return text
+    half = _SHOWN_CHARS // 2
+    return f"{text[:half]}\n … {len(text) - 2 * half:,} characters more (--json has them) …\n{text[-half:]}"
 
 
 def _texts(request: Request) -> list[tuple[str, str]]:

@@ -16,7 +16,7 @@ def usage_by(connection: psycopg.Connection[Any], by: str, days: int) -> list[Ro
     """Sums of the last `days` UTC days, today included, one row a name, dearest first (days in order).
 
     `cost_usd` is what is known; `unpriced_calls` cost beyond it nobody knows what. `failed_usd` and `upper_bound_usd`
-    (lost calls) are parts of it. `estimate_error` is a share of the tokens that came.
+    (lost calls) are parts of it. `estimate_error` is a share of the tokens that were estimated.
     """
     return ask(connection, "usage", by=by, days=days)
 

@@ -96,7 +96,8 @@ BEGIN
              coalesce(o.input_tokens, 0) + coalesce(o.cache_read_tokens, 0) + coalesce(o.cache_write_5m_tokens, 0)
              + coalesce(o.cache_write_1h_tokens, 0) + coalesce(o.output_tokens, 0) END AS counted,
            greatest(0, c.estimated_tokens - o.max_output_tokens) AS estimated_input,
-           least(o.max_output_tokens, coalesce(m.mean_tokens, o.max_output_tokens)) AS estimated_output,
+           -- Unknown until a first answer taught it.
+           CASE WHEN m.mean_tokens IS NOT NULL THEN least(o.max_output_tokens, m.mean_tokens) END AS estimated_output,
            (c.claimed_at AT TIME ZONE 'UTC')::date AS day,
            n.next, n.lane AS next_lane, n.route_position AS next_position
     FROM classed c

@@ -10,7 +10,7 @@ SELECT CASE %(by)s WHEN 'model' THEN u.provider || '/' || u.model WHEN 'operatio
        sum(u.failed_calls)::bigint AS failed_calls, sum(u.failed_usd) AS failed_usd,
        sum(u.lost_calls)::bigint AS lost_calls, sum(u.upper_bound_usd) AS upper_bound_usd,
        sum(u.unpriced_calls)::bigint AS unpriced_calls, sum(u.unpriced_tokens)::bigint AS unpriced_tokens,
-       round(sum(u.estimate_error_tokens) / nullif(sum(u.total_tokens), 0), 4) AS estimate_error
+       round(sum(u.estimate_error_tokens) / nullif(sum(u.estimated_tokens), 0), 4) AS estimate_error
 FROM llmreq_usage_daily u
 WHERE u.day > (llmreq_now() AT TIME ZONE 'UTC')::date - %(days)s::integer
 GROUP BY 1

@@ -90,8 +90,11 @@ def test_the_longest_pattern_that_fits_prices_a_model(queue: Queue) -> None:
 
 
 def test_estimates_are_recorded_and_learn_from_what_came(queue: Queue) -> None:
-    queue.run("UPDATE llm_routes SET enabled = false")
-    for _ in range(3):
+    first = call(
+        queue, columns={"agent_id": "tagger", "provider": "openai", "model": "gpt-6-luna"}, output_tokens=40
+    )
+    assert queue.attempts(first)[0]["estimated_output_tokens"] is None, "nobody could know"
+    for _ in range(2):
         call(
             queue,
             columns={"agent_id": "tagger", "provider": "openai", "model": "gpt-6-luna"},
