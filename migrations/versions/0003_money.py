@@ -135,6 +135,24 @@ CREATE TABLE llm_output_means (
 );
 """
 
+# A ledger that was there before is in the rollup from the beginning.
+ROLL_UP = """
+INSERT INTO llm_usage_daily (
+    day, tenant_id, agent_id, task_type, kind, provider, model, run_id, calls, counted_calls, failed_calls, lost_calls,
+    unpriced_calls, input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens,
+    unpriced_tokens, cost_usd, failed_usd, upper_bound_usd)
+SELECT (a.claimed_at AT TIME ZONE 'UTC')::date, a.tenant_id, a.agent_id, a.task_type, a.kind, a.provider, a.model,
+       coalesce(a.run_id, '00000000-0000-0000-0000-000000000000'), count(*), count(a.output_tokens),
+       count(*) FILTER (WHERE a.outcome NOT IN ('completed', 'released', 'cancelled', 'lost')),
+       count(*) FILTER (WHERE a.outcome = 'lost'), count(*) FILTER (WHERE a.cost_usd IS NULL),
+       coalesce(sum(a.input_tokens), 0), coalesce(sum(a.cache_read_tokens), 0), coalesce(sum(a.cache_write_5m_tokens), 0),
+       coalesce(sum(a.cache_write_1h_tokens), 0), coalesce(sum(a.output_tokens), 0), coalesce(sum(a.reasoning_tokens), 0),
+       coalesce(sum(a.input_tokens + a.output_tokens) FILTER (WHERE a.cost_usd IS NULL), 0), coalesce(sum(a.cost_usd), 0),
+       coalesce(sum(a.cost_usd) FILTER (WHERE a.outcome NOT IN ('completed', 'released', 'cancelled', 'lost')), 0),
+       coalesce(sum(a.cost_usd) FILTER (WHERE a.cost_basis = 'upper_bound'), 0)
+FROM llm_attempts a GROUP BY 1, 2, 3, 4, 5, 6, 7, 8;
+"""
+
 EVENTS = """
 CREATE TABLE llm_events (
     id           bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
@@ -151,7 +169,7 @@ CREATE INDEX llm_events_subject_idx ON llm_events (kind, subject);
 
 
 def upgrade() -> None:
-    for statements in (REQUESTS, ATTEMPTS, OUTCOME, TYPES, BUDGETS, USAGE, EVENTS):
+    for statements in (REQUESTS, ATTEMPTS, OUTCOME, TYPES, BUDGETS, USAGE, ROLL_UP, EVENTS):
         op.execute(statements)
 
 
