@@ -139,8 +139,8 @@ CREATE TABLE llm_output_means (
 ROLL_UP = """
 INSERT INTO llm_usage_daily (
     day, tenant_id, agent_id, task_type, kind, provider, model, run_id, calls, counted_calls, failed_calls, lost_calls,
-    unpriced_calls, input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens,
-    unpriced_tokens, cost_usd, failed_usd, upper_bound_usd)
+    unpriced_calls, input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens,
+    reasoning_tokens, unpriced_tokens, cost_usd, failed_usd, upper_bound_usd)
 SELECT (a.claimed_at AT TIME ZONE 'UTC')::date, a.tenant_id, a.agent_id, a.task_type, a.kind, a.provider, a.model,
        coalesce(a.run_id, '00000000-0000-0000-0000-000000000000'), count(*), count(a.output_tokens),
        count(*) FILTER (WHERE a.outcome NOT IN ('completed', 'released', 'cancelled', 'lost')),

@@ -147,24 +147,26 @@ $$;
 CREATE OR REPLACE FUNCTION llmreq_before_edit() RETURNS trigger
 LANGUAGE plpgsql
 AS $$
+DECLARE
+  v_other_agent boolean := (NEW.agent_name, NEW.agent_version) IS DISTINCT FROM (OLD.agent_name, OLD.agent_version);
 BEGIN
-  IF (NEW.provider, NEW.model, NEW.task_type, NEW.complexity, NEW.quality)
-     IS DISTINCT FROM (OLD.provider, OLD.model, OLD.task_type, OLD.complexity, OLD.quality) THEN
-    NEW := llmreq_place(NEW);
-  END IF;
-  IF (NEW.agent_name, NEW.agent_version) IS DISTINCT FROM (OLD.agent_name, OLD.agent_version) THEN
-    IF NEW.agent_name IS NULL THEN
-      NEW.agent_ref := NULL;
-    ELSE
+  IF v_other_agent THEN
+    NEW.agent_ref := NULL;
+    IF NEW.agent_name IS NOT NULL THEN
       NEW := llmreq_take_agent(NEW);
     END IF;
-    IF NEW.status = 'pending' THEN
+  END IF;
+  -- A document whose pages are there keeps its lane.
+  IF NEW.status = 'pending' AND NEW.pages IS NULL THEN
+    IF v_other_agent OR (NEW.provider, NEW.model, NEW.task_type, NEW.complexity, NEW.quality)
+                        IS DISTINCT FROM (OLD.provider, OLD.model, OLD.task_type, OLD.complexity, OLD.quality) THEN
       NEW := llmreq_place(NEW);
+    ELSE
+      NEW.lane := coalesce(OLD.pages_lane, NEW.lane);
     END IF;
   END IF;
   NEW := llmreq_measure(NEW, 0);
   IF NEW.pages IS NULL THEN
-    NEW.lane := coalesce(OLD.pages_lane, NEW.lane);
     NEW := llmreq_prepare(NEW);
   END IF;
   IF OLD.budget_id IS NOT NULL THEN

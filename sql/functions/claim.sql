@@ -156,7 +156,9 @@ BEGIN
   ), taken AS (
     UPDATE llm_requests r
     SET status = 'processing', claim_seq = r.claim_seq + 1, claimed_at = p_now, worker_id = p_worker, wait_reason = NULL,
-        provider = l.provider, model = l.model,
+        -- A worker's own step is no call: the row still says whom it asks.
+        provider = CASE WHEN l.lane = 'local/pages' THEN r.provider ELSE l.provider END,
+        model = CASE WHEN l.lane = 'local/pages' THEN r.model ELSE l.model END,
         held_input_tokens = CASE WHEN v_limited THEN k.input_tokens END,
         held_output_tokens = CASE WHEN v_limited THEN k.output_tokens END,
         hold_usd = k.usd, hold_tokens = k.tokens, unpriced = k.unpriced,

@@ -308,3 +308,24 @@ def test_a_budget_binds_pages_as_it_binds_any_request(queue: Queue) -> None:
     assert len(queue.claim(worker)) == 1
     assert {page["wait_reason"] for page in pages(queue, row)} == {None, "budget"}
     assert queue.one("SELECT sum(cost_usd) AS usd FROM llm_attempts")["usd"] == Decimal(0)
+
+
+def test_an_edit_measures_a_long_row_anew_and_finds_its_lane(queue: Queue) -> None:
+    row = queue.insert(agent_name="reader", content=TEXT)
+    queue.run("UPDATE llm_requests SET content = 'short' WHERE id = %s", row["id"])
+    short = queue.request(row)
+    assert (short["lane"], short["pages_lane"]) == ("openai/gpt-6-luna", None)
+    queue.run("UPDATE llm_requests SET content = %s WHERE id = %s", TEXT, row["id"])
+    worker = queue.worker("openai", "local/pages")
+    claim = queue.claim_one(worker)
+    queue.advance(seconds=20)
+    queue.rescue()
+    again = queue.request(claim)
+    assert (again["lane"], again["provider"], again["model"]) == ("local/pages", "openai", "gpt-6-luna")
+    queue.run(
+        "UPDATE llm_requests SET provider = 'anthropic', model = 'claude-haiku-4-5' WHERE id = %s", row["id"]
+    )
+    moved = queue.request(row)
+    assert (moved["lane"], moved["pages_lane"]) == ("local/pages", "anthropic/claude-haiku-4-5")
+    queue.run("UPDATE llm_requests SET agent_name = 'nobody' WHERE id = %s", row["id"])
+    assert queue.request(row)["error_code"] == "unknown_agent"
