@@ -32,10 +32,16 @@ def check(scene: Scene) -> None:
     )
     assert twice == [], "a claim has two accepted attempts"
     ends = table.all(
-        "SELECT r.id FROM llm_requests r WHERE r.status = 'completed' AND 1 <> ("
+        "SELECT r.id FROM llm_requests r WHERE r.status = 'completed' AND r.pages IS NULL AND r.lane <> 'local/pages' AND 1 <> ("
         " SELECT count(*) FROM llm_attempts a WHERE a.request_id = r.id AND a.accepted AND a.outcome = 'completed')"
     )
     assert ends == [], "a completed request without exactly one accepted answer"
+    again = table.all(
+        "SELECT r.id FROM llm_requests r WHERE r.parent_id IS NOT NULL AND r.status = 'completed' AND EXISTS ("
+        " SELECT FROM llm_attempts a JOIN llm_attempts b ON b.request_id = a.request_id AND b.claimed_at > a.settled_at"
+        " WHERE a.request_id = r.id AND a.accepted AND a.outcome = 'completed')"
+    )
+    assert again == [], "a finished page was called again"
     check_bill(table, scene.simulator)
     refused = scene.simulator.ledger()["refused_calls"]
     assert refused == 0, f"the fleet went over its limit {refused} times"

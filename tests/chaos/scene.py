@@ -116,6 +116,22 @@ class Scene:
             number += len(batch)
             if chance.random() < 0.05:
                 self._cancel_one(chance)
+            if chance.random() < 0.1 and self._document(f"document {number}"):
+                self.inserted.append(f"document {number}")
+
+    def _document(self, key: str) -> bool:
+        """A text of some ten pages."""
+        try:
+            self.table.all(
+                "INSERT INTO llm_requests (agent_name, content, dedupe_key, tenant_id, timeout_seconds, max_attempts)"
+                " SELECT 'entity-extractor', string_agg('The crane on quay ' || n || ' is stuck again. ', ''), %s, 't2', 10, 6"
+                " FROM generate_series(1, 3000) n ON CONFLICT DO NOTHING",
+                key,
+            )  # fmt: skip
+        except psycopg.Error:
+            return False
+        self.tally["documents"] += 1
+        return True
 
     def _cancel_one(self, chance: random.Random) -> None:
         try:
