@@ -28,11 +28,12 @@ class Taken(NamedTuple):
     attempt: int
     max_output_tokens: int
     priced: bool
+    documented: bool
 
 
 class Claim(NamedTuple):
     """One claimed request with its payload, ready to be called. `document`: of an agent's request, a page or a document, what
-    `read_claims.sql` says of it; else None."""
+    `read_documents.sql` says of it; else None."""
 
     id: UUID
     claim_seq: int
@@ -53,7 +54,7 @@ class Claim(NamedTuple):
     params: Any
     last_response: str | None
     last_errors: Any
-    document: Any
+    document: Any = None
 
 
 class Settled(NamedTuple):
@@ -99,7 +100,24 @@ async def read(connection: psycopg.AsyncConnection[Any], taken: Sequence[Taken])
                 "caps": [each.max_output_tokens for each in taken],
             },
         )
-        return await cursor.fetchall()
+        claims = await cursor.fetchall()
+    documented = [each.id for each in taken if each.documented]
+    return await _with_documents(connection, claims, documented) if documented else claims
+
+
+async def _with_documents(
+    connection: psycopg.AsyncConnection[Any], claims: list[Claim], ids: list[UUID]
+) -> list[Claim]:
+    """Asked apart, because most claims have nothing behind them."""
+    async with connection.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute(_READ_DOCUMENTS, {"ids": ids})
+        found = {id: (schema, document) for id, schema, document in await cursor.fetchall()}
+    return [
+        claim._replace(response_schema=found[claim.id][0], document=found[claim.id][1])
+        if claim.id in found
+        else claim
+        for claim in claims
+    ]
 
 
 async def finish(
@@ -187,6 +205,7 @@ def retire(connection: psycopg.Connection[Any], worker_id: int) -> bool:
 
 _CLAIM = f"SELECT {', '.join(Taken._fields)} FROM llmreq_claim(%s, %s)"  # noqa: S608
 _READ = statement("read_claims")
+_READ_DOCUMENTS = statement("read_documents")
 _MY_CLAIMS = statement("my_claims")
 _HOUSEKEEPING = {
     "rescue": "SELECT llmreq_rescue()",

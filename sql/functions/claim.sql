@@ -1,6 +1,6 @@
 -- llmreq_claim(worker, limit) → the claimed requests, without their payload
 -- Takes up to `limit` due requests for one worker, lane by lane, and marks them processing. The caller commits, reads what it
--- claimed from llm_requests, and calls.
+-- claimed from llm_requests, and calls. `documented`: an agent, a page or a document stands behind it.
 --
 -- Guarantees
 --   Each claim bumps claim_seq, the fence: one claim, one call, one attempt (invariant 1).
@@ -23,7 +23,7 @@
 CREATE OR REPLACE FUNCTION llmreq_claim(p_worker bigint, p_limit integer)
 RETURNS TABLE (
   id uuid, claim_seq integer, claimed_at timestamptz, lane text, tenant_id text, attempt smallint, max_output_tokens integer,
-  priced boolean
+  priced boolean, documented boolean
 )
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET jit = off
@@ -92,7 +92,7 @@ CREATE OR REPLACE FUNCTION llmreq_claim_lane(
 )
 RETURNS TABLE (
   id uuid, claim_seq integer, claimed_at timestamptz, lane text, tenant_id text, attempt smallint, max_output_tokens integer,
-  priced boolean
+  priced boolean, documented boolean
 )
 LANGUAGE plpgsql
 SET enable_hashjoin = on SET enable_nestloop = off  -- rows come by their ids and are joined in memory
@@ -164,7 +164,8 @@ BEGIN
         hold_usd = k.usd, hold_tokens = k.tokens, unpriced = k.unpriced,
         updated_at = p_now
     FROM locked k WHERE r.id = k.id AND r.id = ANY (ARRAY(SELECT x.id FROM locked x))
-    RETURNING r.id, r.claim_seq, r.attempts, r.output_cap, r.unpriced, k.tenant_id, k.priority, k.scheduled_at,
+    RETURNING r.id, r.claim_seq, r.attempts, r.output_cap, r.unpriced,
+              num_nonnulls(r.agent_ref, r.parent_id, r.pages_lane, r.brief) > 0 AS documented, k.tenant_id, k.priority, k.scheduled_at,
               k.input_tokens, k.output_tokens, k.start_at, k.end_at, k.crowded
   ), total AS MATERIALIZED (
     SELECT count(*)::integer AS requests, sum(t.input_tokens) AS input, sum(t.output_tokens) AS output,
@@ -202,7 +203,7 @@ BEGIN
     WHERE m.moved_at < p_now - interval '25 ms' OR (EXCLUDED.low, EXCLUDED.low_id) < (m.low, m.low_id)
   )
   SELECT t.id, t.claim_seq, p_now, l.lane, t.tenant_id, (t.attempts + 1)::smallint, coalesce(t.output_cap, 4096),
-         NOT t.unpriced
+         NOT t.unpriced, t.documented
   FROM taken t;
 END
 $$;
