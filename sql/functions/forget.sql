@@ -1,6 +1,6 @@
--- llmreq_forget_requests(before, limit, dry run) → (deleted, more)
--- Deletes up to `limit` requests that were made and ended before that moment; open ones are never touched. A page goes with its
--- parent, not before it. Small batches, each its own transaction, skip what is locked: no claim ever waits for this.
+-- llmreq_forget_requests(before, limit, dry run) → deleted
+-- Deletes up to `limit` requests that ended before that moment; open ones are never touched. A page goes with its document or after
+-- it, not before. Small batches, each its own transaction, skip what is locked: no claim ever waits for this.
 CREATE OR REPLACE FUNCTION llmreq_forget_requests(p_before timestamptz, p_limit integer DEFAULT 1000, p_dry_run boolean DEFAULT false)
 RETURNS bigint
 LANGUAGE plpgsql
@@ -9,20 +9,32 @@ DECLARE
   v_count bigint;
 BEGIN
   IF p_dry_run THEN
-    SELECT count(*) INTO v_count FROM llm_requests r
-    WHERE r.created_at < p_before AND r.completed_at < p_before AND r.status IN ('completed', 'failed', 'cancelled')
-      AND NOT EXISTS (SELECT FROM llm_requests p WHERE p.id = r.parent_id AND (p.completed_at IS NULL OR p.completed_at >= p_before));
-    RETURN v_count;
+    RETURN (SELECT count(*) FROM llmreq_forgettable(p_before, NULL));
   END IF;
   DELETE FROM llm_requests q
   WHERE q.id = ANY (ARRAY(
-    SELECT r.id FROM llm_requests r
-    WHERE r.created_at < p_before AND r.completed_at < p_before AND r.status IN ('completed', 'failed', 'cancelled')
-      AND NOT EXISTS (SELECT FROM llm_requests p WHERE p.id = r.parent_id AND (p.completed_at IS NULL OR p.completed_at >= p_before))
-    LIMIT p_limit FOR UPDATE SKIP LOCKED));
+    SELECT r.id FROM llm_requests r WHERE r.id = ANY (ARRAY(SELECT f FROM llmreq_forgettable(p_before, p_limit) f))
+    FOR UPDATE SKIP LOCKED));
   GET DIAGNOSTICS v_count = ROW_COUNT;
   RETURN v_count;
 END
+$$;
+
+-- llmreq_forgettable(before, limit) → ids of ended requests that nothing open needs, oldest first; by the two indexes of ended rows
+CREATE OR REPLACE FUNCTION llmreq_forgettable(p_before timestamptz, p_limit integer) RETURNS SETOF uuid
+LANGUAGE sql STABLE
+AS $$
+  SELECT x.id
+  FROM (
+    (SELECT r.id, r.parent_id, r.completed_at FROM llm_requests r
+     WHERE r.status IN ('completed', 'cancelled') AND r.completed_at < p_before ORDER BY r.completed_at)
+    UNION ALL
+    (SELECT r.id, r.parent_id, r.completed_at FROM llm_requests r
+     WHERE r.status = 'failed' AND r.completed_at < p_before ORDER BY r.completed_at)
+  ) x
+  WHERE x.parent_id IS NULL OR NOT EXISTS (
+    SELECT FROM llm_requests p WHERE p.id = x.parent_id AND (p.completed_at IS NULL OR p.completed_at >= p_before))
+  LIMIT p_limit
 $$;
 
 -- llmreq_drop_partitions(before, dry run) → names of the ledger's partitions that were, or would be, dropped

@@ -114,10 +114,9 @@ sa.Index(
     postgresql_where=sa.text("status = 'pending' AND budget_id IS NOT NULL"),
 )
 sa.Index(
-    "llm_requests_created_idx",
-    _requests.created_at,
-    postgresql_using="brin",
-    postgresql_with={"pages_per_range": 32, "autosummarize": True},
+    "llm_requests_ended_idx",
+    _requests.completed_at,
+    postgresql_where=sa.text("status IN ('completed','cancelled')"),
 )
 sa.Index(
     "llm_requests_processing_idx", _requests.worker_id, postgresql_where=sa.text("status = 'processing'")
