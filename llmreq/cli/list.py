@@ -16,9 +16,10 @@ _COLUMNS = ("id", "status", "tenant_id", "task_type", "lane", "attempts")
 @click.option("--tenant", help="Only this tenant's.")
 @click.option("--task-type", help="Only this operation.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True)
+@click.option("--pages", is_flag=True, help="The pages of documents, too.")
 @json_option
 def list_requests(
-    status: str | None, tenant: str | None, task_type: str | None, limit: int, as_json: bool
+    status: str | None, tenant: str | None, task_type: str | None, limit: int, pages: bool, as_json: bool
 ) -> None:
     """List requests, the newest first; with --json one whole row a line.
 
@@ -26,7 +27,7 @@ def list_requests(
     llmreq list --status failed --tenant acme
     """
     with ready_client() as client:
-        found = client.list(status=status, tenant_id=tenant, task_type=task_type, limit=limit)
+        found = client.list(status=status, tenant_id=tenant, task_type=task_type, limit=limit, pages=pages)
     if as_json:
         write_json_lines(found)
         return

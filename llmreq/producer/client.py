@@ -170,9 +170,10 @@ class Client:
         task_type: str | None = None,
         before: UUID | None = None,
         limit: int = 50,
+        pages: bool = False,
     ) -> builtins.list[Request]:
-        """The newest requests first; for the next page give the last id as `before`."""
-        return self.run(steps.listing(status, tenant_id, task_type, before, limit))
+        """The newest requests first, without the `pages` of documents unless asked; for more give the last id as `before`."""
+        return self.run(steps.listing(status, tenant_id, task_type, before, limit, pages=pages))
 
     def cancel(self, id: UUID) -> str:
         """End a request; its status after that (`processing` while its worker cuts the call)."""

@@ -89,11 +89,17 @@ def all_exist(ids: Iterable[UUID], known: Iterable[UUID]) -> None:
 
 
 def listing(
-    status: str | None, tenant_id: str | None, task_type: str | None, before: UUID | None, limit: int
+    status: str | None,
+    tenant_id: str | None,
+    task_type: str | None,
+    before: UUID | None,
+    limit: int,
+    *,
+    pages: bool = False,
 ) -> Steps[list[Request]]:
-    """The newest requests first; `before` is the last id of the page before."""
+    """The newest requests first, `pages` of documents among them or not; `before` is the last id of the list before."""
     filters = {"status": status, "tenant_id": tenant_id, "task_type": task_type, "before": before}
-    rows = yield Query(sql_of("list_requests"), {**filters, "limit": limit})
+    rows = yield Query(sql_of("list_requests"), {**filters, "limit": limit, "pages": pages})
     return [Request.from_row(row) for row in rows]
 
 

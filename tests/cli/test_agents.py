@@ -95,3 +95,16 @@ def test_an_agent_is_run_on_a_file(run: Run, tagger: Path, tmp_path: Path, queue
     refused = run("enqueue", "--agent", "nobody", "hello")
     assert refused.exit_code == 1
     assert "no stored agent" in refused.stderr
+
+
+def test_the_list_shows_a_document_and_its_pages_only_if_asked(run: Run, tagger: Path, queue: Queue) -> None:
+    run("agents", "add", tagger)
+    row = queue.insert(agent_name="tagger", content="A crane stands here. " * 3000)
+    worker = queue.worker("local/pages")
+    places = [{"start": n * 100, "end": (n + 1) * 100, "tokens": 30} for n in range(5)]
+    queue.finish(worker, queue.claim_one(worker), step="paginated", pages=places)
+    assert [each["id"] for each in documents(run("list", "--json"))] == [str(row["id"])]
+    assert len(documents(run("list", "--pages", "--json"))) == 6
+    shown = run("show", row["id"]).stdout
+    assert "Pages (0 of 5 done)" in shown
+    assert "characters more (--json has them)" in shown
