@@ -64,7 +64,7 @@ def _storm(stage: Scene, seconds: int, quiet: bool) -> None:
 def _calm(stage: Scene) -> None:
     """Everything works again; all must come to an end, and what was spooled must be settled."""
     stage.server.ensure_running()
-    time.sleep(7)  # frozen workers thaw, outages end: their timers run for so long at most
+    stage.undo()
     stage.simulator.configure(outage=False, faults={})
     check_cap(stage)
     stage.table.all("UPDATE llm_lanes SET blocked_until = NULL, breaker_opened = 0, consecutive_failures = 0")

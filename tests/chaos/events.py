@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from collections.abc import Callable
+from functools import partial
 
 from tests.chaos.scene import Scene, crash_postgres
 
@@ -23,16 +23,14 @@ def freeze_a_worker(scene: Scene) -> str:
     """Beyond its lease, then thaw it: a zombie with answers."""
     worker = scene.chance.choice(scene.alive())
     worker.send_signal(signal.SIGSTOP)
-    threading.Timer(
-        LEASE_SECONDS * scene.chance.uniform(1.2, 2.0), worker.send_signal, [signal.SIGCONT]
-    ).start()
+    scene.later(LEASE_SECONDS * scene.chance.uniform(1.2, 2.0), partial(worker.send_signal, signal.SIGCONT))
     return "SIGSTOP beyond the lease"
 
 
 def freeze_a_worker_briefly(scene: Scene) -> str:
     worker = scene.chance.choice(scene.alive())
     worker.send_signal(signal.SIGSTOP)
-    threading.Timer(LEASE_SECONDS * 0.3, worker.send_signal, [signal.SIGCONT]).start()
+    scene.later(LEASE_SECONDS * 0.3, partial(worker.send_signal, signal.SIGCONT))
     return "SIGSTOP within the lease"
 
 
@@ -73,7 +71,7 @@ def silence_the_network(scene: Scene) -> str:
 
 def provider_outage(scene: Scene) -> str:
     scene.simulator.configure(outage=True)
-    threading.Timer(scene.chance.uniform(1.0, 3.0), lambda: scene.simulator.configure(outage=False)).start()
+    scene.later(scene.chance.uniform(1.0, 3.0), partial(scene.simulator.configure, outage=False))
     return "provider outage"
 
 

@@ -11,7 +11,7 @@ import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -69,6 +69,18 @@ class Scene:
         self._enough = threading.Event()
         self._producer = threading.Thread(target=self._produce, name="producer", daemon=True)
         self.inserted: list[str] = []
+        self._timers: list[threading.Timer] = []
+
+    def later(self, seconds: float, what: Callable[[], object]) -> None:
+        """Undo by itself what an event did: thaw a worker, end an outage."""
+        timer = threading.Timer(seconds, what)
+        self._timers.append(timer)
+        timer.start()
+
+    def undo(self) -> None:
+        """Wait until all that was to be undone later is undone."""
+        for timer in self._timers:
+            timer.join()
 
     def start_worker(self) -> None:
         """A worker behind the proxy or PgBouncer, its clock right or wrong."""
