@@ -115,7 +115,7 @@ def test_a_rolled_back_savepoint_takes_its_request_with_it(client: Client, engin
 @pytest.fixture
 def django(database: str) -> Iterator[Any]:
     """`django.db`, its default connection pointing at this test's database."""
-    setup = pytest.importorskip("django", reason="Django is not installed").setup
+    from django import setup
     from django.conf import settings
 
     given = conninfo_to_dict(database)
@@ -171,7 +171,6 @@ def test_a_client_on_djangos_connection_reads_rows_as_its_own_would(client: Clie
 
 
 def test_sqlalchemys_asyncio_sessions_and_connections_are_borrowed(client: Client, database: str) -> None:
-    pytest.importorskip("greenlet", reason="SQLAlchemy's asyncio needs it")
     from sqlalchemy.ext.asyncio import (
         AsyncSession,
         async_scoped_session,
@@ -231,7 +230,6 @@ def test_a_connection_of_the_other_kind_is_sent_to_the_other_client(
                 asyncio.run(AsyncClient().enqueue(**LUNA, connection=lent))
 
     async def scene() -> None:
-        pytest.importorskip("greenlet", reason="SQLAlchemy's asyncio needs it")
         from sqlalchemy.ext.asyncio import AsyncSession
 
         async with await psycopg.AsyncConnection.connect(database) as plain, AsyncSession() as session:

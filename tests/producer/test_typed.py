@@ -9,6 +9,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Literal
 
+import pydantic
 import pytest
 
 from llmreq import ErrorCode, InvalidRequestError, Request, RequestFailedError
@@ -66,8 +67,6 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iter
     """Dataclasses mean the same whether Pydantic is there or not."""
     if request.param == "without pydantic":
         monkeypatch.setitem(sys.modules, "pydantic", None)
-    else:
-        pytest.importorskip("pydantic")
     typed._kept.cache_clear()
     yield request.param
     typed._kept.cache_clear()
@@ -134,8 +133,6 @@ def test_without_pydantic_other_types_are_refused_with_what_to_do(monkeypatch: p
 
 
 def test_with_pydantic_dates_and_decimals_are_read_as_such() -> None:
-    pydantic = pytest.importorskip("pydantic")
-
     class Bill(pydantic.BaseModel):
         model_config = pydantic.ConfigDict(extra="forbid", strict=True)
         due: datetime

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
+import regex
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -64,7 +65,6 @@ def _fit(chunks: list[Chunk], size: int, estimator: WordEstimator) -> None:
 
 @given(text=texts, size=st.integers(1, 8), overlap=st.integers(0, 7))
 def test_no_chunk_begins_or_ends_within_a_grapheme(text: str, size: int, overlap: int) -> None:
-    regex = pytest.importorskip("regex", reason="the reference for graphemes is the regex package")
     text = "".join(sign for sign in text if unicodedata.category(sign) not in ("Cn", "Cs"))
     whole = {0, *(match.end() for match in regex.finditer(r"\X", text))}
     for chunk in chunk_text(
