@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -49,14 +50,11 @@ def measured(name: str) -> Callable[[Callable[..., Figures]], Callable[..., None
     """Runs a measurement in a folder of its own; shows and keeps what it found."""
 
     def around(work: Callable[..., Figures]) -> Callable[..., None]:
+        @wraps(work)  # with the options that click keeps on it
         def command(**options: Any) -> None:
             with _folder() as folder:
                 _keep(name, work(folder, **options))
 
-        command.__doc__ = work.__doc__
-        command.__name__ = name
-        if hasattr(work, "__click_params__"):
-            command.__click_params__ = work.__click_params__  # type: ignore[attr-defined]
         return command
 
     return around

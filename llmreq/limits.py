@@ -149,6 +149,9 @@ MAX_USD_PER_MTOK = 1_000_000
 MAX_USD_DECIMALS = 20
 """Decimals of a price per million tokens: the finest list has 7, and NUMERIC would take 16,383."""
 
+CLEANUP_BATCH = 1_000
+"""Ended requests that retention deletes per statement: each is a short transaction off the hot path."""
+
 # --- stored agents ------------------------------------------------------------------------------------------
 MAX_AGENT_BYTES = 1024 * 1024
 """An agent's definition above this is refused, as its schema is: a prompt of this size is content, not a prompt."""
@@ -161,6 +164,9 @@ SMALLEST_CHUNK_TOKENS = 50
 
 LARGEST_WINDOW_TOKENS = 10_000_000
 """Bound of an agent's window and pages: no vendor's window comes near."""
+
+MAX_PAGES = 10_000
+"""A document of more pages is refused: its chunk_tokens is a slip, and each page is a call."""
 
 LARGEST_OUTPUT_CAP = 1_000_000
 """Output tokens an agent may ask for: what `llmreq_output_cap` takes at most."""

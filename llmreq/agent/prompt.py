@@ -30,7 +30,7 @@ def agent_messages(
     """
     if page is not None and (page < 1 or (pages is not None and page > pages)):
         raise ValueError(f"there is no page {page} of {pages}")
-    parts = [_labels(labels)] if labels else []
+    parts = [labels_text(labels)] if labels else []
     if page is not None and pages != 1:
         where = f"page {page} of {pages}" if pages is not None else f"page {page}"
         parts.append(f"This is {where} of one document.")
@@ -44,7 +44,8 @@ def agent_messages(
     return [{"role": "system", "content": system_prompt}, {"role": "user", "content": "\n\n".join(parts)}]
 
 
-def _labels(labels: Sequence[str] | Mapping[str, object]) -> str:
+def labels_text(labels: Sequence[str] | Mapping[str, object]) -> str:
+    """What the model may choose from, as a line of its instructions."""
     said = labels if isinstance(labels, Mapping) else list(labels)
     return f"Labels to choose from: {json.dumps(said, ensure_ascii=False)}"
 

@@ -97,7 +97,9 @@ def set_(
     valid_from: datetime | None,
     source: str,
     as_json: bool,
-    **buckets: Decimal | None,
+    input_usd: Decimal,
+    output_usd: Decimal,
+    **cache_usd: Decimal | None,
 ) -> None:
     """Add a new version of a model's price. Calls already booked keep theirs.
 
@@ -105,7 +107,7 @@ def set_(
     llmreq prices set openai/gpt-6-luna --input 0.25 --output 2 --cache-read 0.025
     """
     since = valid_from.replace(tzinfo=UTC) if valid_from else None
-    price = Price(**buckets)  # type: ignore[arg-type]
+    price = Price(input_usd, output_usd, **cache_usd)
     with ready_connection() as connection:
         id = set_price(
             connection, lane, price, valid_from=since, min_prompt_tokens=min_prompt_tokens, source=source

@@ -16,7 +16,7 @@ from llmreq.database.connection import connect_async, database_url
 from llmreq.producer import agents, steps, waiting
 from llmreq.producer.agents import StoredAgent
 from llmreq.producer.borrowed import AsyncBorrowable, borrow_async, must_commit
-from llmreq.producer.columns import NewRequest, brief_request
+from llmreq.producer.columns import NewRequest, agent_request, brief_request
 from llmreq.producer.drive import drive_async
 from llmreq.producer.request import Request
 from llmreq.producer.step import Steps
@@ -139,13 +139,7 @@ class AsyncClient:
 
         `request`: further columns, as of `enqueue`.
         """
-        columns = {
-            **request,
-            "tenant_id": tenant_id,
-            "agent_name": agent_name,
-            "agent_version": agent_version,
-            "content": content,
-        }
+        columns = agent_request(tenant_id, agent_name, content, agent_version, request)
         return await self.run(steps.enqueue(columns), connection)
 
     async def brief(

@@ -16,7 +16,7 @@ from llmreq.database.connection import connect, database_url
 from llmreq.producer import agents, steps, waiting
 from llmreq.producer.agents import StoredAgent
 from llmreq.producer.borrowed import Borrowable, borrow, must_commit
-from llmreq.producer.columns import NewRequest, brief_request
+from llmreq.producer.columns import NewRequest, agent_request, brief_request
 from llmreq.producer.drive import drive
 from llmreq.producer.request import Request
 from llmreq.producer.step import Steps
@@ -136,13 +136,7 @@ class Client:
 
         `request`: further columns, as of `enqueue`.
         """
-        columns = {
-            **request,
-            "tenant_id": tenant_id,
-            "agent_name": agent_name,
-            "agent_version": agent_version,
-            "content": content,
-        }
+        columns = agent_request(tenant_id, agent_name, content, agent_version, request)
         return self.run(steps.enqueue(columns), connection)
 
     def brief(

@@ -78,6 +78,19 @@ def brief_request(
     return {**columns, **asked, "kind": "brief", "params": params}
 
 
+def agent_request(
+    tenant_id: str, agent_name: str, content: str, agent_version: int | None, columns: Mapping[str, Any]
+) -> dict[str, Any]:
+    """The row that asks for a stored agent's work on a text; version None is the newest."""
+    return {
+        **columns,
+        "tenant_id": tenant_id,
+        "agent_name": agent_name,
+        "agent_version": agent_version,
+        "content": content,
+    }
+
+
 def checked(columns: Mapping[str, Any]) -> dict[str, Value]:
     """The given columns as values for the database; JSON columns become text.
 

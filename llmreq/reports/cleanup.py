@@ -8,8 +8,7 @@ from typing import Any
 import psycopg
 
 from llmreq.database.ask import ask
-
-BATCH = 1_000
+from llmreq.limits import CLEANUP_BATCH
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +24,7 @@ def cleanup(connection: psycopg.Connection[Any], days: int, *, dry_run: bool) ->
     partitions = [row["name"] for row in ask(connection, "drop_partitions", days=days, dry_run=dry_run)]
     total = 0
     while True:
-        (row,) = ask(connection, "forget_requests", days=days, limit=BATCH, dry_run=dry_run)
+        (row,) = ask(connection, "forget_requests", days=days, limit=CLEANUP_BATCH, dry_run=dry_run)
         total += row["requests"]
-        if dry_run or row["requests"] < BATCH:
+        if dry_run or row["requests"] < CLEANUP_BATCH:
             return Gone(total, partitions)

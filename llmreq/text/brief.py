@@ -5,7 +5,7 @@ What is cut goes from the oldest, since the newest turns are what the next answe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -80,7 +80,7 @@ def last_tokens(text: str, max_tokens: int, estimator: TokenEstimator) -> str:
     return text[len(text) - (cut or 0) :]
 
 
-def _most(places: Sequence[int], fits: Any) -> int | None:
+def _most(places: Sequence[int], fits: Callable[[int], bool]) -> int | None:
     """The last place that fits: the farther, the longer the text."""
     low, high = 0, len(places)
     while low < high:

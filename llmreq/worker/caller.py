@@ -24,7 +24,7 @@ from llmreq.worker.engine import Claim
 from llmreq.worker.local import LOCAL_RULES, brief_tokens, run_local
 from llmreq.worker.loop import describe
 from llmreq.worker.question import as_call, input_text
-from llmreq.worker.report import Report, answer_facts, failure_facts, report
+from llmreq.worker.report import Report, answer_facts, elapsed_ms, failure_facts, report
 from llmreq.worker.send_error import SendError
 from llmreq.worker.sender import Sender
 from llmreq.worker.verdict import Expectation
@@ -125,9 +125,9 @@ class Caller:
         try:
             response = await self.sender.send(request, timeout_seconds=claim.timeout_seconds)
         except SendError as error:
-            return {**_send_facts(error, claim), "latency_ms": _since(started)}
+            return {**_send_facts(error, claim), "latency_ms": elapsed_ms(started)}
         answer = wire.parse(provider, response, time.time())
-        return await self._judge(claim, answer, expected, _since(started), response)
+        return await self._judge(claim, answer, expected, elapsed_ms(started), response)
 
     async def _judge(
         self, claim: Claim, answer: Answer, expected: Expectation, latency_ms: int, response: HttpResponse
@@ -167,7 +167,3 @@ def _send_facts(error: SendError, claim: Claim) -> dict[str, Any]:
     code, billed = _SEND_CODES[error.kind]
     message = f"{claim.provider}: {error.message}"
     return {**failure_facts(Failure(code, message)), "billed": billed}
-
-
-def _since(started: float) -> int:
-    return round((time.monotonic() - started) * 1000)

@@ -12,6 +12,7 @@ from typing import Any
 
 from llmreq.check.check import check_text
 from llmreq.errors import ErrorCode, InvalidRequestError
+from llmreq.limits import MAX_PAGES
 from llmreq.merge.merge import merge_pages
 from llmreq.merge.pages import PageResult
 from llmreq.text.brief import DEFAULT_BRIEF_TOKENS, turns_text
@@ -20,13 +21,10 @@ from llmreq.text.records import chunk_records
 from llmreq.text.tokens import TokenEstimator, estimator_for
 from llmreq.wire.outcome import Billed, Failure
 from llmreq.worker.engine import Claim
-from llmreq.worker.report import encode, failure_facts
+from llmreq.worker.report import elapsed_ms, encode, failure_facts
 from llmreq.worker.verdict import Expectation, checked_facts
 
 LOCAL_PAGES = "local/pages"
-
-MAX_PAGES = 10_000
-"""A document of more pages is refused: its chunk_tokens is a slip, and each page is a call."""
 
 ROOM_SHARE = 0.9
 """How much of a window pages fill: vendors count a few tokens more than we do."""
@@ -46,7 +44,7 @@ async def run_pages(claim: Claim, expected: Expectation) -> dict[str, Any]:
     return {
         "billed": Billed.NOT_BILLED,
         **facts,
-        "latency_ms": round((time.monotonic() - started) * 1000),
+        "latency_ms": elapsed_ms(started),
     }
 
 
@@ -140,11 +138,11 @@ def _cut(
 
 
 def _turns(claim: Claim, window: int | None, estimator: TokenEstimator) -> dict[str, Any]:
-    sizes = [
-        estimator.estimate(encode(turn).decode()) + MESSAGE_TOKENS if not isinstance(turn.get("content"), str)
-        else estimator.estimate(turn["content"]) + MESSAGE_TOKENS
+    texts = (
+        turn["content"] if isinstance(turn.get("content"), str) else encode(turn).decode()
         for turn in claim.messages
-    ]  # fmt: skip
+    )
+    sizes = [estimator.estimate(text) + MESSAGE_TOKENS for text in texts]
     if window is None or sum(sizes) <= window:
         return _FITS
     if claim.document["on_overflow"] != "compress":

@@ -16,6 +16,7 @@ from llmreq.text.tokens import best_estimator
 from llmreq.wire.outcome import Billed
 from llmreq.worker.engine import Claim
 from llmreq.worker.question import input_text
+from llmreq.worker.report import elapsed_ms
 from llmreq.worker.verdict import Expectation, checked_facts
 
 LOCAL_RULES = "local/rules"
@@ -31,7 +32,7 @@ async def run_local(claim: Claim, expected: Expectation) -> dict[str, Any]:
             "parsed_response": made.as_json(),
             "response": made.text,
         }
-        return {**facts, **_FREE, "latency_ms": _since(started)}
+        return {**facts, **_FREE, "latency_ms": elapsed_ms(started)}
     task = RulesTask(claim.task_type, _text(claim), claim.params or {})
     result = await asyncio.to_thread(run_rules, task)
     text = orjson.dumps(result).decode()
@@ -41,7 +42,7 @@ async def run_local(claim: Claim, expected: Expectation) -> dict[str, Any]:
     return {
         **checked_facts(checked, text),
         **_FREE,
-        "latency_ms": _since(started),
+        "latency_ms": elapsed_ms(started),
     }
 
 
@@ -56,10 +57,6 @@ def brief_tokens(claim: Claim) -> int:
 
 
 _FREE: dict[str, Any] = {"billed": Billed.BY_USAGE, "input_tokens": 0, "output_tokens": 0}
-
-
-def _since(started: float) -> int:
-    return round((time.monotonic() - started) * 1000)
 
 
 def _text(claim: Claim) -> str:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from llmreq.agent.prompt import agent_messages
+from llmreq.agent.prompt import agent_messages, labels_text
 from llmreq.check.feedback import reask_messages
 from llmreq.merge.reduce import reduce_messages
 from llmreq.text.brief import turns_text
@@ -40,13 +39,13 @@ def question(claim: Claim) -> Sequence[Mapping[str, Any]]:
     """The messages, before any feedback."""
     document = claim.document
     if document is None:
-        return claim.messages if claim.messages is not None else [{"role": "user", "content": claim.content}]
+        return _own_messages(claim)
     if document["results"] is not None:
         return reduce_messages(page_results(document["results"]), _reduce_instructions(claim))
     if document["brief"] is not None and claim.messages is not None:
         return _with_brief(claim.messages, document["brief"])
     if document["system_prompt"] is None:
-        return claim.messages if claim.messages is not None else [{"role": "user", "content": claim.content}]
+        return _own_messages(claim)
     if claim.kind != "brief" and claim.messages is not None:
         return [{"role": "system", "content": document["system_prompt"]}, *claim.messages]
     return agent_messages(
@@ -59,9 +58,13 @@ def question(claim: Claim) -> Sequence[Mapping[str, Any]]:
     )
 
 
+def _own_messages(claim: Claim) -> Sequence[Mapping[str, Any]]:
+    return claim.messages if claim.messages is not None else [{"role": "user", "content": claim.content}]
+
+
 def _reduce_instructions(claim: Claim) -> str:
     labels = (claim.params or {}).get("labels")
-    said = f"\n\nLabels to choose from: {json.dumps(labels, ensure_ascii=False)}" if labels else ""
+    said = f"\n\n{labels_text(labels)}" if labels else ""
     return (claim.document["system_prompt"] or "") + said
 
 

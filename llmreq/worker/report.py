@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -111,3 +112,8 @@ def encode(value: Any) -> bytes:
 
 def _plain(value: object) -> Any:
     return json.loads(value.contents) if isinstance(value, orjson.Fragment) else str(value)
+
+
+def elapsed_ms(started: float) -> int:
+    """Milliseconds since `started` on the monotonic clock, as a call's `latency_ms`."""
+    return round((time.monotonic() - started) * 1000)

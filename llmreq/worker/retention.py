@@ -9,10 +9,10 @@ import psycopg
 import structlog
 
 from llmreq.database.statements import statement
+from llmreq.limits import CLEANUP_BATCH
 
 log = structlog.get_logger()
 
-BATCH = 1_000
 PAUSE_SECONDS = 0.2
 """Between batches, so that retention never takes more than a part of one connection."""
 
@@ -26,11 +26,11 @@ async def nightly_cleanup(connection: psycopg.AsyncConnection[Any], days: int) -
     total = 0
     while True:
         row = await (
-            await connection.execute(statement("forget_requests"), {**_window(days), "limit": BATCH})
+            await connection.execute(statement("forget_requests"), {**_window(days), "limit": CLEANUP_BATCH})
         ).fetchone()
         deleted = int(row[0]) if row else 0
         total += deleted
-        if deleted < BATCH:
+        if deleted < CLEANUP_BATCH:
             break
         await asyncio.sleep(PAUSE_SECONDS)
     log.info("retention", days=days, requests=total, partitions=len(partitions))

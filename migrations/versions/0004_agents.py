@@ -85,10 +85,9 @@ CREATE TABLE llm_models (
 );
 """
 
-# What a worker says of a step of its own: 'fits' or 'paginated', with the pages' places; a brief it made itself.
+# What a worker says of a step of its own: 'fits' or 'paginated', with the pages' places.
 OUTCOME = """
-ALTER TYPE llmreq_outcome ADD ATTRIBUTE step text, ADD ATTRIBUTE pages jsonb, ADD ATTRIBUTE brief jsonb,
-    ADD ATTRIBUTE merge_report jsonb;
+ALTER TYPE llmreq_outcome ADD ATTRIBUTE step text, ADD ATTRIBUTE pages jsonb, ADD ATTRIBUTE merge_report jsonb;
 """
 
 
@@ -100,7 +99,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("DROP TABLE llm_agents, llm_models")
     op.execute("DROP INDEX llm_requests_open_pages_idx")
-    for attribute in ("step", "pages", "brief", "merge_report"):
+    for attribute in ("step", "pages", "merge_report"):
         op.execute(f"ALTER TYPE llmreq_outcome DROP ATTRIBUTE {attribute} CASCADE")
     for column in ("on_overflow", "agent_ref", "page_start", "page_end"):
         op.execute(f"ALTER TABLE llm_requests DROP COLUMN {column} CASCADE")

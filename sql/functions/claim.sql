@@ -132,7 +132,7 @@ BEGIN
     coalesce(least(l.input_level, p.input_level), 'Infinity'), coalesce(least(l.output_level, p.output_level), 'Infinity'), p_now) k);
   v_prices := llmreq_token_prices(l.provider, l.model, p_now);
   IF p_budgeted THEN
-    v_ceiling := llmreq_ceiling();
+    v_ceiling := (llmreq_money_settings()).ceiling;
     v_picked := llmreq_admit(l, v_picked, v_prices, v_ceiling, p_now);
   END IF;
   IF v_picked = '{}' THEN

@@ -6,7 +6,7 @@
 --   response, parsed_response, validation_errors, repairs, error_message, error_details, retry_after_seconds
 --   input_tokens, cache_read_tokens, cache_write_5m_tokens, cache_write_1h_tokens, output_tokens, reasoning_tokens
 --   max_output_tokens, http_status, finish_reason, provider_model, provider_request_id, service_tier, latency_ms
---   step, pages, brief, merge_report   of a worker's own step on local/pages: llmreq_next_step, llmreq_make_pages
+--   step, pages, merge_report    of a worker's own step on local/pages: llmreq_next_step, llmreq_make_pages
 --   rate                         what the answer's rate-limit headers said: llmreq_heed_headers
 -- The worker says what it saw; what happens next is decided here, by llmreq_error_rules().
 --
@@ -35,8 +35,7 @@ DECLARE
 BEGIN
   LOCK TABLE llm_budgets IN ROW EXCLUSIVE MODE;  -- no budget begins while this finish is half-way
   v_budgeted := EXISTS (SELECT FROM llm_budgets);
-  SELECT max(m.value) FILTER (WHERE m.key = 'unpriced_usd_per_mtok')::numeric * 0.000001, bool_or(m.key LIKE 'warn\_%')
-  INTO v_ceiling, v_warns FROM llmreq_meta m;
+  SELECT m.ceiling, m.warns INTO v_ceiling, v_warns FROM llmreq_money_settings() m;
   RETURN QUERY
   WITH outcome AS MATERIALIZED (
     SELECT DISTINCT ON (o.id) o.*
@@ -167,7 +166,6 @@ BEGIN
                            WHEN d.next = 'lane' THEN 'rate_limit' WHEN d.next = 'backoff' THEN 'backoff' END,
         completed_at = CASE WHEN d.moves AND d.next IN ('completed', 'failed', 'cancelled') THEN v_now ELSE q.completed_at END,
         lane = CASE WHEN d.moves THEN coalesce(d.next_lane, CASE WHEN d.next = 'fits' THEN q.pages_lane END, q.lane) ELSE q.lane END,
-        brief = CASE WHEN d.moves THEN coalesce(o.brief, q.brief) ELSE q.brief END,
         merge_report = CASE WHEN d.moves THEN o.merge_report ELSE q.merge_report END,
         route_position = CASE WHEN d.moves THEN coalesce(d.next_position, q.route_position) ELSE q.route_position END,
         scheduled_at = CASE WHEN NOT d.moves THEN q.scheduled_at

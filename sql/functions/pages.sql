@@ -130,7 +130,7 @@ BEGIN
   SELECT coalesce(sum(a.input_tokens), 0)::bigint, coalesce(sum(a.output_tokens), 0)::bigint, coalesce(sum(a.cache_read_tokens), 0)::bigint,
          coalesce(sum(coalesce(a.cache_write_5m_tokens, 0) + coalesce(a.cache_write_1h_tokens, 0)), 0)::bigint,
          coalesce(sum(a.reasoning_tokens), 0)::bigint,
-         CASE WHEN count(*) FILTER (WHERE a.cost_usd IS NULL AND a.request_id IS NOT NULL) = count(*) FILTER (WHERE a.outcome = 'priced')
+         CASE WHEN count(*) FILTER (WHERE a.cost_usd IS NULL) = count(*) FILTER (WHERE a.outcome = 'priced')
               THEN coalesce(sum(a.cost_usd), 0) END
   FROM llm_attempts a
   WHERE a.request_id = p_id AND a.claimed_at >= p_created_at - interval '1 hour';

@@ -96,11 +96,13 @@ AS $$
     WHERE x.service_tier = coalesce(p_tier, 'standard') AND x.min_prompt_tokens <= b.input) known
 $$;
 
--- llmreq_ceiling() → dollars a token counts for in budgets where its price is unknown; NULL: such calls are refused
-CREATE OR REPLACE FUNCTION llmreq_ceiling() RETURNS numeric
+-- llmreq_money_settings() → (ceiling: dollars a token counts for in budgets where its price is unknown, NULL: such calls are
+-- refused; warns: a spend warning is set), as operators set them
+CREATE OR REPLACE FUNCTION llmreq_money_settings(OUT ceiling numeric, OUT warns boolean)
 LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
-  RETURN (SELECT m.value::numeric * 0.000001 FROM llmreq_meta m WHERE m.key = 'unpriced_usd_per_mtok');
+  SELECT max(m.value) FILTER (WHERE m.key = 'unpriced_usd_per_mtok')::numeric * 0.000001, bool_or(m.key LIKE 'warn\_%')
+  INTO ceiling, warns FROM llmreq_meta m;
 END
 $$;
