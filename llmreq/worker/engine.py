@@ -215,5 +215,6 @@ _HOUSEKEEPING = {
     "tidy": "SELECT llmreq_tidy()",
     "learn": "SELECT llmreq_learn()",
     "sweep_pages": "SELECT llmreq_sweep_pages()",
+    "sweep_lanes": "SELECT llmreq_sweep_lanes()",
     "ensure_partitions": "SELECT llmreq_ensure_partitions()",
 }

@@ -39,6 +39,7 @@ class Keeper:
             "tidy": 60.0,
             "learn": 30.0,
             "sweep_pages": 2.0,
+            "sweep_lanes": 1.0,
             "events": 1.0,
             "retention": 3600.0,
             "ensure_partitions": 3600.0,

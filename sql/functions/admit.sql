@@ -42,7 +42,7 @@ BEGIN
     SELECT coalesce(array_agg(llmreq_budget_now(b, p_now) ORDER BY b.id), '{}'), coalesce(array_agg(b.id ORDER BY b.id), '{}')
     INTO v_budgets, v_locked
     FROM (SELECT x.* FROM llm_budgets x WHERE x.id = ANY (v_wanted) ORDER BY x.id FOR NO KEY UPDATE SKIP LOCKED) b
-    WHERE b.period_start <= p_now;
+    WHERE b.period_start <= p_now AND b.counted;
     EXIT WHEN cardinality(v_locked) = cardinality(v_wanted);
   END LOOP;
 
@@ -104,7 +104,8 @@ BEGIN
   UPDATE llm_budgets x
   SET period_start = b.period_start, spent_usd = b.spent_usd, held_usd = b.held_usd, spent_tokens = b.spent_tokens,
       held_tokens = b.held_tokens, warned = b.warned, waiting = b.waiting, needs_usd = coalesce(b.needs_usd, 0),
-      needs_tokens = b.needs_tokens
+      needs_tokens = b.needs_tokens,
+      wake_at = CASE WHEN x.waiting OR NOT b.waiting THEN x.wake_at ELSE llmreq_period_end(b.period, p_now) END
   FROM unnest(v_budgets) b WHERE x.id = b.id AND x.id = ANY (v_locked);
   IF v_waits <> '{}' THEN
     UPDATE llm_requests q

@@ -5,31 +5,26 @@ CREATE OR REPLACE FUNCTION llmreq_before_insert() RETURNS trigger
 LANGUAGE plpgsql
 AS $$
 DECLARE
+  v_restores boolean := coalesce(current_setting('llmreq.restore', true), '') = 'on';
   v_problem text;
 BEGIN
-  -- Inserting twice is inserting once. Two sessions at the same instant: the unique index lets one through.
-  IF NEW.dedupe_key IS NOT NULL AND EXISTS (
-       SELECT FROM llm_requests r WHERE r.tenant_id = NEW.tenant_id AND r.dedupe_key = NEW.dedupe_key) THEN
-    RETURN NULL;
+  -- Inserting twice is inserting once, also while the first is not committed yet. A key whose request is gone may be used again.
+  IF octet_length(NEW.dedupe_key) <= 2000 AND octet_length(NEW.tenant_id) <= 500 THEN
+    INSERT INTO llm_dedupe_keys (tenant_id, dedupe_key) VALUES (NEW.tenant_id, NEW.dedupe_key) ON CONFLICT DO NOTHING;
+    IF NOT FOUND AND EXISTS (
+         SELECT FROM llm_requests r WHERE r.tenant_id = NEW.tenant_id AND r.dedupe_key = NEW.dedupe_key) THEN
+      RETURN NULL;
+    END IF;
   END IF;
 
   NEW.id := coalesce(NEW.id, llmreq_uuid7());
-  IF NEW.status <> 'pending' THEN
-    RETURN NEW;  -- a restored dump or a parent that waits for its pages
+  IF v_restores AND NEW.status NOT IN ('pending', 'processing') THEN
+    RETURN NEW;  -- of a dump
+  ELSIF NEW.status <> 'pending' AND NOT v_restores THEN
+    RAISE EXCEPTION 'a request begins pending, not %: leave the column out', NEW.status USING ERRCODE = 'LQ008',
+      HINT = 'To bring back a dump: SET llmreq.restore = on.';
   END IF;
-  -- What only the worker's functions may say.
-  NEW.claim_seq := 0;
-  NEW.attempts := 0;
-  NEW.worker_id := NULL;
-  NEW.cost_usd := 0;
-  NEW.budget_id := NULL;
-  NEW.hold_usd := NULL;
-  NEW.hold_tokens := NULL;
-  NEW.unpriced := false;
-  NEW.pages := NULL;
-  NEW.pages_lane := NULL;
-  NEW.brief := NULL;
-  NEW.agent_ref := NULL;
+  NEW := llmreq_as_new(NEW, v_restores);
   IF NEW.kind = 'brief' THEN
     NEW.agent_name := coalesce(NEW.agent_name, 'running-brief');
     NEW.task_type := CASE WHEN NEW.task_type = 'general' THEN 'brief' ELSE NEW.task_type END;
@@ -37,9 +32,9 @@ BEGIN
     NEW.on_unavailable := CASE WHEN NEW.on_unavailable = 'wait' THEN 'degrade' ELSE NEW.on_unavailable END;
   END IF;
 
-  v_problem := llmreq_message_problem(NEW.messages, NEW.content);
+  v_problem := coalesce(llmreq_label_problem(NEW), llmreq_time_problem(NEW), llmreq_message_problem(NEW.messages, NEW.content));
   IF v_problem IS NOT NULL THEN
-    NEW := llmreq_reject(NEW, 'invalid_request', v_problem);
+    NEW := llmreq_reject(llmreq_bounded(NEW), 'invalid_request', v_problem);
   ELSIF NEW.kind = 'embedding' THEN
     NEW := llmreq_reject(NEW, 'invalid_request', format('kind %L is not served by this version: use chat', NEW.kind));
   ELSE
@@ -51,8 +46,125 @@ BEGIN
     END IF;
   END IF;
 
-  NEW := llmreq_prepare(llmreq_measure(NEW, coalesce(NEW.estimated_tokens, 0)));
+  NEW := llmreq_prepare(llmreq_measure(NEW, least(coalesce(NEW.estimated_tokens, 0), 1000000000)));
+  IF NEW.status = 'pending' THEN
+    PERFORM llmreq_signal(NEW.lane, NEW.scheduled_at, NEW.scheduled_at < llmreq_now() - interval '1 s' AND llmreq_is_behind(NEW));
+  END IF;
   RETURN NEW;
+END
+$$;
+
+-- llmreq_as_new(row, restores) → row
+-- What only the engine writes begins as it must, whatever the INSERT says (invariant 13).
+CREATE OR REPLACE FUNCTION llmreq_as_new(r llm_requests, p_restores boolean) RETURNS llm_requests
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  r.status := 'pending';
+  r.claim_seq := 0;
+  r.attempts := 0;
+  r.rescues := 0;
+  r.worker_id := NULL;
+  r.claimed_at := NULL;
+  r.completed_at := NULL;
+  r.published_at := NULL;
+  r.cancel_requested_at := NULL;
+  r.wait_reason := NULL;
+  r.cost_usd := 0;
+  r.input_tokens := 0;
+  r.output_tokens := 0;
+  r.cache_read_tokens := 0;
+  r.cache_write_tokens := 0;
+  r.reasoning_tokens := 0;
+  r.budget_id := NULL;
+  r.hold_usd := NULL;
+  r.hold_tokens := NULL;
+  r.held_input_tokens := NULL;
+  r.held_output_tokens := NULL;
+  r.unpriced := false;
+  r.pages := NULL;
+  r.pages_done := NULL;
+  r.pages_failed := NULL;
+  r.pages_lane := NULL;
+  r.brief := NULL;
+  r.merge_report := NULL;
+  r.agent_ref := NULL;
+  r.response := NULL;
+  r.parsed_response := NULL;
+  r.validation_errors := NULL;
+  r.repairs := NULL;
+  r.error_code := NULL;
+  r.error_message := NULL;
+  r.error_details := NULL;
+  r.scheduled_at := greatest(coalesce(r.scheduled_at, llmreq_now()), '2000-01-01 00:00:00+00');
+  IF NOT p_restores THEN
+    r.created_at := llmreq_now();
+    r.updated_at := r.created_at;
+  END IF;
+  RETURN r;
+END
+$$;
+
+-- llmreq_label_problem(row) → text
+-- Which label is too long, in one line; NULL when none is. Labels are indexed together, and an index entry must stay below 2,700 bytes.
+CREATE OR REPLACE FUNCTION llmreq_label_problem(r llm_requests) RETURNS text
+LANGUAGE plpgsql IMMUTABLE
+AS $$
+DECLARE
+  v_name text;
+  v_bytes integer;
+BEGIN
+  IF octet_length(r.tenant_id) <= 500 AND octet_length(r.agent_id) <= 400 AND octet_length(r.task_type) <= 400
+     AND coalesce(octet_length(r.provider), 0) <= 100 AND coalesce(octet_length(r.model), 0) <= 500
+     AND coalesce(octet_length(r.agent_name), 0) <= 100 AND coalesce(octet_length(r.dedupe_key), 0) <= 2000
+     AND coalesce(strpos(r.provider, '/'), 0) = 0 THEN
+    RETURN NULL;
+  ELSIF strpos(r.provider, '/') > 0 THEN
+    RETURN format('provider %L holds a slash: a provider is named without its model', left(r.provider, 100));
+  END IF;
+  SELECT x.name, x.bytes INTO v_name, v_bytes
+  FROM (VALUES ('tenant_id', octet_length(r.tenant_id), 500), ('agent_id', octet_length(r.agent_id), 400),
+               ('task_type', octet_length(r.task_type), 400), ('provider', octet_length(r.provider), 100),
+               ('model', octet_length(r.model), 500), ('agent_name', octet_length(r.agent_name), 100),
+               ('dedupe_key', octet_length(r.dedupe_key), 2000)) AS x (name, bytes, bound)
+  WHERE x.bytes > x.bound LIMIT 1;
+  RETURN format('%s has %s bytes, more than a label may have', v_name, v_bytes);
+END
+$$;
+
+-- llmreq_bounded(row) → row, with labels that can be stored: of a row that is refused for one of them
+CREATE OR REPLACE FUNCTION llmreq_bounded(r llm_requests) RETURNS llm_requests
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+  r.tenant_id := left(r.tenant_id, 120);
+  r.agent_id := left(r.agent_id, 100);
+  r.task_type := left(r.task_type, 100);
+  r.provider := left(r.provider, 25);
+  r.model := left(r.model, 120);
+  r.agent_name := left(r.agent_name, 25);
+  r.dedupe_key := NULL;
+  IF r.scheduled_at > llmreq_now() + interval '100 years' THEN
+    r.scheduled_at := llmreq_now();
+  END IF;
+  IF r.expires_at NOT BETWEEN '2000-01-01 00:00:00+00' AND llmreq_now() + interval '1000 years' THEN
+    r.expires_at := NULL;
+  END IF;
+  RETURN r;
+END
+$$;
+
+-- llmreq_time_problem(row) → text
+CREATE OR REPLACE FUNCTION llmreq_time_problem(r llm_requests) RETURNS text
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+  IF r.scheduled_at > llmreq_now() + interval '100 years' THEN
+    RETURN format('scheduled_at %s never comes: at most 100 years ahead', r.scheduled_at);
+  ELSIF r.expires_at NOT BETWEEN '2000-01-01 00:00:00+00' AND llmreq_now() + interval '1000 years' THEN
+    RETURN format('expires_at %s is no deadline: leave it out for none', r.expires_at);
+  END IF;
+  RETURN NULL;
 END
 $$;
 
@@ -149,7 +261,11 @@ LANGUAGE plpgsql
 AS $$
 DECLARE
   v_other_agent boolean := (NEW.agent_name, NEW.agent_version) IS DISTINCT FROM (OLD.agent_name, OLD.agent_version);
+  v_problem text := llmreq_label_problem(NEW);
 BEGIN
+  IF v_problem IS NOT NULL THEN
+    RAISE EXCEPTION 'request %: %', OLD.id, v_problem USING ERRCODE = 'LQ009';
+  END IF;
   IF v_other_agent THEN
     NEW.agent_ref := NULL;
     IF NEW.agent_name IS NOT NULL THEN
@@ -188,7 +304,7 @@ CREATE OR REPLACE TRIGGER llmreq_before_insert BEFORE INSERT ON llm_requests
 -- The WHEN clause keeps the worker's own updates out: they change the status or the claim_seq themselves.
 CREATE OR REPLACE TRIGGER llmreq_before_edit
   BEFORE UPDATE OF messages, content, response_schema, allow_text, tools, tool_choice, params, provider, model,
-                   task_type, complexity, quality, agent_name, agent_version
+                   task_type, complexity, quality, agent_name, agent_version, tenant_id, agent_id, run_id
   ON llm_requests FOR EACH ROW
   WHEN (OLD.status = 'pending' AND NEW.status = 'pending' AND NEW.claim_seq = OLD.claim_seq)
   EXECUTE FUNCTION llmreq_before_edit();

@@ -19,6 +19,14 @@ AS $$
   SELECT CASE WHEN p_period = 'total' THEN 'epoch' ELSE date_trunc(p_period, p_at, 'UTC') END
 $$;
 
+-- llmreq_period_end(period, at) → when the next one begins; never for a total
+CREATE OR REPLACE FUNCTION llmreq_period_end(p_period text, p_at timestamptz) RETURNS timestamptz
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+  SELECT CASE WHEN p_period = 'total' THEN '9999-01-01 00:00:00+00'
+              ELSE (llmreq_period_start(p_period, p_at) AT TIME ZONE 'UTC' + ('1 ' || p_period)::interval) AT TIME ZONE 'UTC' END
+$$;
+
 -- llmreq_budget_now(budget, now) → budget
 -- As it stands in the period of `now`: a new period begins with nothing spent and nothing held. What was claimed before it counts
 -- in the period it was claimed in, so a call that runs over midnight is in one day's books and not in the other's.
@@ -98,22 +106,76 @@ BEGIN
 END
 $$;
 
--- The trigger before a budget is made or moved to another scope or period: it begins with what its period has already cost and
--- what calls under way may still cost, exactly. Every claim, finish and rescue holds this table's lock in a weaker mode, so none
--- is half-way while this counts: no cap has a gap at its beginning.
+-- The trigger before a budget is made, moved to another scope or period, or changed. A new or moved one is not counted yet: the next
+-- claim counts it (llmreq_open_books). So whoever makes one locks nothing but its row, for however long his transaction is open.
 CREATE OR REPLACE FUNCTION llmreq_before_budget() RETURNS trigger
 LANGUAGE plpgsql
 AS $$
 BEGIN
   NEW.updated_at := llmreq_now();
+  NEW.wake_at := 'epoch';
   IF TG_OP = 'UPDATE' AND (NEW.scope, NEW.subject, NEW.period) IS NOT DISTINCT FROM (OLD.scope, OLD.subject, OLD.period) THEN
     RETURN NEW;
   END IF;
-  LOCK TABLE llm_budgets IN SHARE ROW EXCLUSIVE MODE;
-  NEW := llmreq_count_budget(NEW, llmreq_now());
+  NEW.counted := false;
+  NEW.period_start := 'epoch';
+  NEW.spent_usd := 0;
+  NEW.held_usd := 0;
+  NEW.spent_tokens := 0;
+  NEW.held_tokens := 0;
   NEW.warned := 0;
   NEW.waiting := false;
   RETURN NEW;
+END
+$$;
+
+-- llmreq_open_books(now) → whether there are budgets
+-- For every statement that takes holds or books calls: until it commits nobody begins to count a budget, and none that is counted
+-- changes under it. A budget that is new is counted first, exactly, with the books shut for milliseconds; if they are busy it is left
+-- to the next claim, and until it is counted what it covers is not claimed: no cap has a gap at its beginning.
+CREATE OR REPLACE FUNCTION llmreq_open_books(p_now timestamptz) RETURNS boolean
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  IF EXISTS (SELECT FROM llm_budgets b WHERE NOT b.counted) THEN
+    PERFORM llmreq_count_budgets(p_now);
+  END IF;
+  PERFORM pg_advisory_xact_lock_shared(llmreq_books_lock());
+  RETURN EXISTS (SELECT FROM llm_budgets);
+END
+$$;
+
+-- llmreq_books_lock() → the key of the lock on this schema's budgets as a whole
+CREATE OR REPLACE FUNCTION llmreq_books_lock() RETURNS bigint
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+  RETURN 7823391::bigint << 32 | 'llm_budgets'::regclass::oid::bigint;
+END
+$$;
+
+-- llmreq_count_budgets(now) → budgets counted
+-- Every statement that moves a budget's figures shares the lock this takes alone: so none is half-way while it counts.
+CREATE OR REPLACE FUNCTION llmreq_count_budgets(p_now timestamptz) RETURNS integer
+LANGUAGE plpgsql
+SET lock_timeout = '200ms'
+AS $$
+DECLARE
+  b llm_budgets;
+  v_count integer := 0;
+BEGIN
+  PERFORM pg_advisory_xact_lock(llmreq_books_lock());
+  FOR b IN SELECT x.* FROM llm_budgets x WHERE NOT x.counted ORDER BY x.id LIMIT 50 FOR NO KEY UPDATE SKIP LOCKED LOOP
+    b := llmreq_count_budget(b, p_now);
+    UPDATE llm_budgets x
+    SET period_start = b.period_start, spent_usd = b.spent_usd, held_usd = b.held_usd, spent_tokens = b.spent_tokens,
+        held_tokens = b.held_tokens, counted = true
+    WHERE x.id = b.id;
+    v_count := v_count + 1;
+  END LOOP;
+  RETURN v_count;
+EXCEPTION WHEN lock_not_available THEN
+  RETURN 0;
 END
 $$;
 
@@ -137,7 +199,6 @@ BEGIN
   UPDATE llm_requests
   SET budget_id = NULL, wait_reason = NULL, hold_usd = NULL, hold_tokens = NULL, error_message = NULL, updated_at = llmreq_now()
   WHERE budget_id = OLD.id AND status = 'pending';
-  DELETE FROM llm_marks;  -- they come back behind the marks
   RETURN NULL;
 END
 $$;

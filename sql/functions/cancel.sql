@@ -4,6 +4,7 @@
 -- claim_seq moves for a pending row, so that a late answer cannot bring it back.
 CREATE OR REPLACE FUNCTION llmreq_cancel(p_id uuid) RETURNS text
 LANGUAGE plpgsql
+SET lock_timeout = '5s' SET llmreq.engine = 'on'
 AS $$
 DECLARE
   v_status text;

@@ -1,6 +1,6 @@
 -- llmreq_error_rules() → one row per error code
 -- What happens after each code: the only copy of these rules.
---   charged   counts against max_attempts (a 429 and a shutdown do not)
+--   charged   counts against max_attempts (a 429 and a shutdown do not, nor a call for which there was no connection)
 --   retry     backoff    again on the same lane, later
 --             reask      again at once, with the errors as feedback
 --             larger_cap again at once, with twice the output cap

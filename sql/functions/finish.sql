@@ -16,15 +16,20 @@
 --     late       the worker was declared dead and its call booked as lost: the real outcome replaces that booking. If nobody
 --                claimed the request since, it is adopted: a paid answer is not bought twice. Else accepted = false.
 --     repeated   the same outcome again, because the acknowledgement was lost: nothing changes.
---   An outcome that is not in the result was not settled (two outcomes of one request in one batch): send it again.
+--     deleted    somebody deleted the request while it was called: that booked the call as lost, and the real outcome replaces it.
+--   An outcome that is not in the result was not settled: its request's row is held by somebody else, or another outcome of the same
+--   request was in the batch. Send it again.
 --   A request's tokens and dollars are the sum over its attempts, in the same transaction.
 -- Races
---   Requests are locked in id order, then lanes by name, budgets by id, and documents whose pages ended by id: two finishes cannot
---   deadlock. A claim skips what is locked. The rows of the daily rollup follow their lane's lock.
+--   Requests are taken in id order, what somebody else holds is left out; then lanes by name, budgets by id, and documents whose pages
+--   ended by id: two finishes cannot deadlock. A claim skips what is locked. The rows of the daily rollup follow their lane's lock.
+--   A lane, budget or document that somebody holds for long makes the batch raise 55P03 and changes nothing: llmreq_blocked says which
+--   outcomes must wait, and the others are settled without them.
 CREATE OR REPLACE FUNCTION llmreq_finish(p_worker bigint, p_outcomes json)
 RETURNS TABLE (id uuid, claim_seq integer, accepted boolean, status text)
 LANGUAGE plpgsql
 SET enable_seqscan = off SET enable_nestloop = off SET jit = off SET plan_cache_mode = force_generic_plan  -- as in llmreq_claim
+SET lock_timeout = '500ms' SET llmreq.engine = 'on'
 AS $$
 #variable_conflict use_column
 DECLARE
@@ -33,8 +38,7 @@ DECLARE
   v_ceiling numeric;
   v_warns boolean;
 BEGIN
-  LOCK TABLE llm_budgets IN ROW EXCLUSIVE MODE;  -- no budget begins while this finish is half-way
-  v_budgeted := EXISTS (SELECT FROM llm_budgets);
+  v_budgeted := llmreq_open_books(v_now);
   SELECT m.ceiling, m.warns INTO v_ceiling, v_warns FROM llmreq_money_settings() m;
   RETURN QUERY
   WITH outcome AS MATERIALIZED (
@@ -45,17 +49,25 @@ BEGIN
     -- Only what decides: the payload stays where it is.
     SELECT r.id, r.status, r.claim_seq, r.lane, r.attempts, r.max_attempts, r.hold_usd, r.hold_tokens, r.unpriced,
            r.error_code, r.validation_errors,
-           r.cancel_requested_at, r.route_id, r.route_position, r.estimated_tokens, r.held_input_tokens, r.held_output_tokens,
+           r.cancel_requested_at, r.route_id, r.route_position, least(r.estimated_tokens, 1000000000000) AS estimated_tokens, r.held_input_tokens, r.held_output_tokens,
            r.run_id, r.parent_id, r.pages, r.tenant_id, r.agent_id, r.task_type, r.kind
     FROM llm_requests r
-    WHERE r.id = ANY (ARRAY(SELECT o.id FROM outcome o))  -- as in llmreq_claim_lane
+    WHERE r.id = ANY (ARRAY(SELECT o.id FROM outcome o))  -- as in llmreq_take
     ORDER BY r.id
-    FOR NO KEY UPDATE
+    FOR NO KEY UPDATE SKIP LOCKED
   ), classed AS MATERIALIZED (
-    SELECT o.id AS outcome_id, o.claim_seq AS outcome_seq, o.claimed_at, o.outcome, o.billed, r.*,
+    SELECT o.id AS outcome_id, o.claim_seq AS outcome_seq, o.claimed_at, o.outcome, o.billed, r.id, r.status, r.claim_seq,
+           coalesce(r.attempts, a.attempt) AS attempts, r.max_attempts, r.hold_usd, r.hold_tokens, r.unpriced, r.error_code,
+           r.validation_errors, r.cancel_requested_at, r.route_id, r.route_position,
+           coalesce(r.estimated_tokens, a.estimated_tokens) AS estimated_tokens, r.held_input_tokens, r.held_output_tokens,
+           -- Of a request that was deleted, its booking says whose call it was.
+           CASE WHEN r.id IS NULL THEN a.run_id ELSE r.run_id END AS run_id, r.parent_id, r.pages, coalesce(r.tenant_id, a.tenant_id) AS tenant_id,
+           coalesce(r.agent_id, a.agent_id) AS agent_id, coalesce(r.task_type, a.task_type) AS task_type, coalesce(r.kind, a.kind) AS kind,
            a.request_id IS NOT NULL AS booked, a.cost_usd AS booked_usd, a.ceiling_usd AS booked_ceiling,
            a.bound_tokens AS booked_bound, coalesce(a.lane, r.lane) AS called_lane,
            CASE
+             WHEN r.id IS NULL AND llmreq_exists(o.id) THEN 'locked'
+             WHEN r.id IS NULL AND a.outcome = 'lost' THEN 'deleted'
              WHEN r.id IS NULL THEN 'gone'
              WHEN r.status = 'processing' AND r.claim_seq = o.claim_seq THEN 'live'
              WHEN a.outcome <> 'lost' THEN 'repeated'
@@ -71,15 +83,15 @@ BEGIN
       ON a.request_id IS NOT NULL
   ), price AS MATERIALIZED (
     SELECT l.called_lane, p AS version
-    FROM (SELECT DISTINCT c.called_lane FROM classed c WHERE c.billed = 'usage' AND c.class IN ('live', 'adopted', 'late')) l
+    FROM (SELECT DISTINCT c.called_lane FROM classed c WHERE c.billed = 'usage' AND c.class IN ('live', 'adopted', 'late', 'deleted')) l
     CROSS JOIN LATERAL llmreq_price_rows(
       split_part(l.called_lane, '/', 1), substr(l.called_lane, strpos(l.called_lane, '/') + 1)) p
   ), mean AS MATERIALIZED (
     SELECT g.called_lane AS lane, g.agent_id, g.task_type, llmreq_mean_output(g.called_lane, g.agent_id, g.task_type) AS mean_tokens
-    FROM (SELECT DISTINCT c.called_lane, c.agent_id, c.task_type FROM classed c WHERE c.class IN ('live', 'adopted', 'late')) g
+    FROM (SELECT DISTINCT c.called_lane, c.agent_id, c.task_type FROM classed c WHERE c.class IN ('live', 'adopted', 'late', 'deleted')) g
   ), decided AS MATERIALIZED (
     SELECT c.*, c.class IN ('live', 'adopted') AS moves, (priced.version).id AS price_id, rule.breaker,
-           coalesce(rule.charged, c.outcome = 'completed' AND o.step IS NULL)::integer + c.attempts AS attempts_now,
+           (coalesce(rule.charged, c.outcome = 'completed' AND o.step IS NULL) AND NOT s.unsent)::integer + c.attempts AS attempts_now,
            CASE c.billed
              WHEN 'none' THEN 0
              WHEN 'upper_bound' THEN CASE WHEN c.class <> 'live' THEN c.booked_usd WHEN NOT c.unpriced THEN c.hold_usd END
@@ -103,6 +115,9 @@ BEGIN
     JOIN outcome o ON o.id = c.outcome_id
     LEFT JOIN mean m ON m.lane = c.called_lane AND m.agent_id = c.agent_id AND m.task_type = c.task_type
     LEFT JOIN llmreq_error_rules() rule ON rule.code = c.outcome
+    CROSS JOIN LATERAL (
+      -- There was no connection: nothing was asked, so it is no attempt.
+      SELECT c.outcome = 'provider_unavailable' AND c.billed = 'none' AND o.http_status IS NULL AS unsent) s
     LEFT JOIN LATERAL (
       SELECT p.version FROM price p
       WHERE p.called_lane = c.called_lane AND (p.version).valid_from <= c.claimed_at
@@ -113,11 +128,11 @@ BEGIN
       LIMIT 1
     ) priced ON c.billed = 'usage'
     CROSS JOIN LATERAL llmreq_next_step(
-      c.outcome, coalesce(rule.charged, true)::integer + c.attempts, c.max_attempts, rule.retry, rule.fallback,
+      c.outcome, (coalesce(rule.charged, true) AND NOT s.unsent)::integer + c.attempts, c.max_attempts, rule.retry, rule.fallback,
       c.cancel_requested_at IS NOT NULL, c.error_code,
       llmreq_mistakes(c.validation_errors) IS NOT DISTINCT FROM llmreq_mistakes(o.validation_errors),
-      o.max_output_tokens, c.route_id, c.route_position, o.step) n
-    WHERE c.class IN ('live', 'adopted', 'late')
+      o.max_output_tokens, c.route_id, c.route_position, o.step, s.unsent) n
+    WHERE c.class IN ('live', 'adopted', 'late', 'deleted')
   ), booked AS (
     INSERT INTO llm_attempts AS a (
       request_id, claim_seq, claimed_at, settled_at, worker_id, input_tokens, cache_read_tokens, cache_write_5m_tokens,
@@ -125,14 +140,14 @@ BEGIN
       price_id, run_id, parent_id, cost_usd, cost_basis, outcome, tenant_id, agent_id, task_type, kind, lane, provider, model,
       provider_model, provider_request_id, finish_reason, error_message, validation_errors, repairs, service_tier, ceiling_usd,
       bound_tokens, estimated_input_tokens, estimated_output_tokens)
-    SELECT d.id, o.claim_seq, o.claimed_at, v_now, p_worker, o.input_tokens, o.cache_read_tokens,
+    SELECT o.id, o.claim_seq, o.claimed_at, v_now, p_worker, o.input_tokens, o.cache_read_tokens,
            o.cache_write_5m_tokens, o.cache_write_1h_tokens, o.output_tokens, o.reasoning_tokens, d.estimated_tokens,
            d.attempts_now, d.moves AND o.outcome <> 'released', o.http_status, o.latency_ms, d.price_id, d.run_id, d.parent_id,
            d.attempt_usd, o.billed, o.outcome, d.tenant_id, d.agent_id, d.task_type, d.kind, d.called_lane,
            split_part(d.called_lane, '/', 1), substr(d.called_lane, strpos(d.called_lane, '/') + 1), o.provider_model,
            o.provider_request_id, o.finish_reason, o.error_message, o.validation_errors, o.repairs,
            o.service_tier, CASE WHEN d.attempt_usd IS NULL THEN d.if_unknown_usd END, d.bound, d.estimated_input, d.estimated_output
-    FROM decided d JOIN outcome o ON o.id = d.id
+    FROM decided d JOIN outcome o ON o.id = d.outcome_id
     ON CONFLICT ON CONSTRAINT llm_attempts_pkey DO UPDATE
     SET settled_at = EXCLUDED.settled_at, input_tokens = EXCLUDED.input_tokens,
         cache_read_tokens = EXCLUDED.cache_read_tokens, cache_write_5m_tokens = EXCLUDED.cache_write_5m_tokens,
@@ -163,7 +178,7 @@ BEGIN
                       WHEN d.next IN ('completed', 'failed', 'cancelled') THEN d.next
                       WHEN d.next = 'paginated' THEN 'waiting' ELSE 'pending' END,
         wait_reason = CASE WHEN NOT d.moves THEN q.wait_reason
-                           WHEN d.next = 'lane' THEN 'rate_limit' WHEN d.next = 'backoff' THEN 'backoff' END,
+                           WHEN d.next = 'lane' THEN 'rate_limit' WHEN d.next IN ('backoff', 'unsent') THEN 'backoff' END,
         completed_at = CASE WHEN d.moves AND d.next IN ('completed', 'failed', 'cancelled') THEN v_now ELSE q.completed_at END,
         lane = CASE WHEN d.moves THEN coalesce(d.next_lane, CASE WHEN d.next = 'fits' THEN q.pages_lane END, q.lane) ELSE q.lane END,
         merge_report = CASE WHEN d.moves THEN o.merge_report ELSE q.merge_report END,
@@ -172,6 +187,7 @@ BEGIN
                             WHEN d.next = 'lane' THEN
                               v_now + make_interval(secs => coalesce(o.retry_after_seconds, 1) * (1 + random() * 0.1))
                             WHEN d.next = 'backoff' THEN v_now + llmreq_backoff(d.attempts_now, o.retry_after_seconds)
+                            WHEN d.next = 'unsent' THEN v_now + llmreq_backoff(llmreq_failures_of(d.called_lane), NULL)
                             ELSE q.scheduled_at END,
         attempts = CASE WHEN d.moves THEN d.attempts_now ELSE q.attempts END,
         output_cap = CASE WHEN d.moves AND d.next = 'larger_cap' THEN least(2 * o.max_output_tokens, 64000) ELSE q.output_cap END,
@@ -214,13 +230,14 @@ BEGIN
              'cache_read', coalesce(sum(o.cache_read_tokens) FILTER (WHERE d.held_input_tokens IS NOT NULL AND d.class = 'live'), 0),
              'answers', count(o.output_tokens),
              'output_tokens', coalesce(sum(o.output_tokens), 0),
-             'retry_after', max(CASE WHEN d.outcome = 'rate_limited' THEN coalesce(o.retry_after_seconds, 1) END),
+             'throttles', count(*) FILTER (WHERE d.outcome = 'rate_limited'),
+             'retry_after', max(o.retry_after_seconds) FILTER (WHERE d.outcome = 'rate_limited'),
              'failures', count(*) FILTER (WHERE d.breaker IS NOT NULL),
              'successes', count(*) FILTER (WHERE d.breaker IS NULL AND o.http_status IS NOT NULL AND d.outcome <> 'rate_limited'),
              'breaker', min(d.breaker),
              'message', max(o.error_message) FILTER (WHERE d.breaker IS NOT NULL),
              'rate', (array_agg(o.rate ORDER BY o.claimed_at DESC) FILTER (WHERE o.rate IS NOT NULL))[1]) AS parts
-    FROM decided d JOIN outcome o ON o.id = d.id
+    FROM decided d JOIN outcome o ON o.id = d.outcome_id
     CROSS JOIN LATERAL (
       SELECT o.input_tokens + coalesce(o.cache_write_5m_tokens, 0) + coalesce(o.cache_write_1h_tokens, 0) AS input) u
     GROUP BY d.called_lane
@@ -234,7 +251,7 @@ BEGIN
                'ended', (c.parts ->> 'ended')::integer, 'unsent', (c.parts ->> 'unsent')::integer,
                'back_input', (c.parts ->> 'back_input')::float8, 'back_output', (c.parts ->> 'back_output')::float8,
                'spare_input', (c.parts ->> 'spare_input')::float8, 'spare_output', (c.parts ->> 'spare_output')::float8,
-               'cache_read', (c.parts ->> 'cache_read')::float8, 'answers', 0, 'failures', 0, 'successes', 0)
+               'cache_read', (c.parts ->> 'cache_read')::float8, 'answers', 0, 'throttles', 0, 'failures', 0, 'successes', 0)
       FROM change c
       WHERE EXISTS (SELECT FROM llm_lanes l WHERE l.lane = llmreq_provider_lane(c.lane))
       ORDER BY 1
@@ -260,7 +277,7 @@ BEGIN
            coalesce(sum(d.attempt_usd) FILTER (WHERE d.outcome NOT IN ('completed', 'released', 'cancelled')), 0),
            coalesce(sum(d.attempt_usd) FILTER (WHERE d.billed = 'upper_bound'), 0) - coalesce(sum(d.booked_usd), 0),
            coalesce(sum(d.if_unknown_usd) FILTER (WHERE d.attempt_usd IS NULL), 0) - coalesce(sum(d.booked_ceiling), 0)
-    FROM decided d JOIN outcome o ON o.id = d.id
+    FROM decided d JOIN outcome o ON o.id = d.outcome_id
     WHERE (SELECT count(*) FROM settled) >= 0
     GROUP BY 1, 2, 3, 4, 5, 6, 7, 8
     ON CONFLICT ON CONSTRAINT llm_usage_daily_pkey DO UPDATE
@@ -286,6 +303,12 @@ BEGIN
     FROM decided d
     WHERE v_budgeted AND (SELECT count(*) FROM settled) >= 0
     HAVING count(*) > 0
+  ), unbooked AS (
+    -- Deleted with the triggers off: nobody can say any more whose call it was, but it is not passed over in silence.
+    INSERT INTO llm_events (created_at, kind, subject, message, details)
+    SELECT v_now, 'call_of_deleted_request', c.outcome_id::text, format('request %s was deleted while it was called', c.outcome_id),
+           jsonb_build_object('billed', o.billed, 'outcome', o.outcome, 'input_tokens', o.input_tokens, 'output_tokens', o.output_tokens)
+    FROM classed c JOIN outcome o ON o.id = c.outcome_id WHERE c.class = 'gone' AND c.billed <> 'none'
   ), paged AS MATERIALIZED (
     SELECT llmreq_settle_pages(json_agg(json_build_object(
              'id', d.id, 'parent_id', d.parent_id, 'document', d.pages IS NOT NULL,
@@ -299,7 +322,7 @@ BEGIN
   SELECT t.id, t.claim_seq, t.accepted, t.status FROM totals t
   WHERE (SELECT count(*) FROM settled) + (SELECT count(*) FROM budgets) + (SELECT count(*) FROM paged) >= 0  -- a CTE nobody reads is not run
   UNION ALL
-  SELECT c.outcome_id, c.outcome_seq, false, c.status FROM classed c WHERE c.class IN ('repeated', 'gone');
+  SELECT c.outcome_id, c.outcome_seq, false, c.status FROM classed c WHERE c.class IN ('repeated', 'gone', 'deleted');
   IF v_warns THEN
     PERFORM llmreq_warn_spend(p_outcomes, v_now);
   END IF;
@@ -308,7 +331,7 @@ $$;
 
 -- llmreq_booking(request, claim_seq, claimed_at) → its row in the ledger, if it has one
 -- Volatile, so that it sees what a rescue booked while this finish waited for the request's lock: a stable function would look
--- with the eyes of the statement's beginning, and the lost call would be paid twice.
+-- at the statement's snapshot, and the lost call would be paid twice.
 CREATE OR REPLACE FUNCTION llmreq_booking(p_id uuid, p_claim_seq integer, p_claimed_at timestamptz) RETURNS llm_attempts
 LANGUAGE plpgsql VOLATILE STRICT
 AS $$
@@ -318,6 +341,24 @@ BEGIN
   SELECT * INTO a FROM llm_attempts x
   WHERE x.request_id = p_id AND x.claim_seq = p_claim_seq AND x.claimed_at = p_claimed_at;
   RETURN a;
+END
+$$;
+
+-- llmreq_exists(request) → boolean; of a row that was not locked, whether that is because somebody else holds it
+CREATE OR REPLACE FUNCTION llmreq_exists(p_id uuid) RETURNS boolean
+LANGUAGE plpgsql VOLATILE
+AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM llm_requests r WHERE r.id = p_id);
+END
+$$;
+
+-- llmreq_failures_of(lane) → failures in a row, this one included
+CREATE OR REPLACE FUNCTION llmreq_failures_of(p_lane text) RETURNS integer
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+  RETURN 1 + coalesce((SELECT l.consecutive_failures FROM llm_lanes l WHERE l.lane = p_lane), 0);
 END
 $$;
 

@@ -3,7 +3,8 @@
 --   running   claimed by some worker
 --   movable   pending and due, or waiting for a retry, a rate limit or a provider that is away
 --   later     pending, scheduled for later by its producer
---   stuck     pending in a lane that is paused or that no live worker serves, or for a budget that has no room
+--   stuck     pending in a lane that is paused, that no live worker serves, or whose provider did not answer three probes in a row; or for
+--             a budget that has no room
 CREATE OR REPLACE FUNCTION llmreq_left()
 RETURNS TABLE (running bigint, movable bigint, later bigint, stuck bigint)
 LANGUAGE plpgsql
@@ -21,7 +22,8 @@ BEGIN
     SELECT count(*) FILTER (WHERE r.scheduled_at <= v_now OR r.attempts > 0 OR r.wait_reason IN ('backoff', 'rate_limit')) AS due,
            count(*) FILTER (WHERE NOT (r.scheduled_at <= v_now OR r.attempts > 0
                                        OR coalesce(r.wait_reason IN ('backoff', 'rate_limit'), false))) AS later,
-           llmreq_served(r.lane) AND NOT llmreq_paused(r.lane) AS open
+           llmreq_served(r.lane) AND NOT llmreq_paused(r.lane)
+             AND NOT EXISTS (SELECT FROM llm_lanes l WHERE l.lane = r.lane AND l.breaker_opened > 3) AS open
     FROM llm_requests r WHERE r.status = 'pending' AND r.budget_id IS NULL
     GROUP BY r.lane
     UNION ALL

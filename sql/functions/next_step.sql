@@ -2,13 +2,14 @@
 -- What becomes of a request after one call:
 --   completed, failed, cancelled   its end
 --   released, lane                 pending again, uncharged
+--   unsent                         the same, later: nothing ever left, so the request waits with its lane
 --   fits, paginated                a worker's own step: pending on its real lane, or waiting for its pages; uncharged
 --   backoff, reask, larger_cap     pending again on the same lane
 --   fallback                       pending again on the route's next candidate, from the beginning
 CREATE OR REPLACE FUNCTION llmreq_next_step(
   p_outcome text, p_attempts integer, p_max_attempts integer, p_retry text, p_fallback boolean, p_cancelled boolean,
   p_last_code text, p_same_mistake boolean, p_output_cap integer, p_route_id integer, p_route_position integer,
-  p_step text,
+  p_step text, p_unsent boolean,
   OUT next text, OUT lane text, OUT route_position smallint
 )
 LANGUAGE plpgsql STABLE
@@ -25,7 +26,7 @@ BEGIN
   ELSIF p_retry = 'lane' THEN
     next := 'lane';
     RETURN;
-  ELSIF p_attempts >= p_max_attempts THEN
+  ELSIF p_attempts >= p_max_attempts AND NOT p_unsent THEN
     next := 'failed';
     RETURN;
   END IF;
@@ -53,6 +54,9 @@ BEGIN
   -- With nowhere else to go a transport failure keeps trying while attempts remain.
   IF next = 'failed' AND p_retry = 'backoff' AND p_outcome <> 'empty_response' THEN
     next := 'backoff';
+  END IF;
+  IF p_unsent AND next = 'backoff' THEN
+    next := 'unsent';
   END IF;
 END
 $$;

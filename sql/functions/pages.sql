@@ -58,6 +58,7 @@ $$;
 -- counted anew, so that of two last pages that end at the same time the second one sees both.
 CREATE OR REPLACE FUNCTION llmreq_turn_pages(p_parents uuid[]) RETURNS void
 LANGUAGE plpgsql
+SET llmreq.engine = 'on'
 AS $$
 DECLARE
   v_now timestamptz := llmreq_now();
@@ -142,6 +143,7 @@ $$;
 -- is left to the next sweep.
 CREATE OR REPLACE FUNCTION llmreq_cancel_pages(p_parent uuid) RETURNS integer
 LANGUAGE plpgsql
+SET llmreq.engine = 'on'
 AS $$
 DECLARE
   v_count integer;
@@ -168,14 +170,27 @@ $$;
 -- llmreq_sweep_pages(limit) → pages cancelled
 -- Open pages whose parent has ended: what llmreq_cancel_pages could not lock. Any worker, any time.
 CREATE OR REPLACE FUNCTION llmreq_sweep_pages(p_limit integer DEFAULT 100) RETURNS integer
-LANGUAGE sql
+LANGUAGE plpgsql
+SET lock_timeout = '1s'
 AS $$
-  SELECT coalesce(sum(llmreq_cancel_pages(x.parent_id)), 0)::integer
-  FROM (
+DECLARE
+  v_parent uuid;
+  v_count integer := 0;
+BEGIN
+  FOR v_parent IN
     SELECT DISTINCT r.parent_id FROM llm_requests r JOIN llm_requests p ON p.id = r.parent_id
     WHERE r.parent_id IS NOT NULL AND r.status IN ('pending', 'processing', 'waiting') AND r.cancel_requested_at IS NULL
       AND p.status IN ('failed', 'cancelled', 'completed')
-    LIMIT p_limit) x
+    LIMIT p_limit
+  LOOP
+    BEGIN
+      v_count := v_count + llmreq_cancel_pages(v_parent);
+    EXCEPTION WHEN OTHERS THEN
+      PERFORM llmreq_report('pages_not_cancelled', v_parent::text, SQLSTATE);
+    END;
+  END LOOP;
+  RETURN v_count;
+END
 $$;
 
 -- llmreq_settle_pages(ended)

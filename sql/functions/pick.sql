@@ -1,4 +1,4 @@
--- llmreq_pick(lane row, tenants, priorities, lows, low_ids, room, tokens, input_tokens, output_tokens, now) → rows to claim, in order
+-- llmreq_pick(lane row, keys, room, tokens, input_tokens, output_tokens, now) → rows to claim, in order
 -- Up to `room` due rows of a lane out of these keys (llmreq_pending_keys), shared out over their tenants; it locks nothing.
 --   Between tenants: start-time fair queueing. Each row costs its estimated tokens by its tenant's weight, and the tenant that
 --   was served least comes next; one that was idle begins where the others are, so a share nobody uses goes to the others.
@@ -7,8 +7,8 @@
 --   itself not starved, and the debt is paid before the next row starts.
 -- `crowded`: a tenant had to stand back, so the shares must be remembered.
 CREATE OR REPLACE FUNCTION llmreq_pick(
-  l llm_lanes, p_tenants text[], p_priorities smallint[], p_lows timestamptz[], p_low_ids uuid[], p_room integer,
-  p_tokens double precision, p_input double precision, p_output double precision, p_now timestamptz
+  l llm_lanes, p_keys llmreq_key[], p_room integer, p_tokens double precision, p_input double precision, p_output double precision,
+  p_now timestamptz
 ) RETURNS SETOF llmreq_picked
 LANGUAGE plpgsql ROWS 50
 SET enable_hashjoin = off SET enable_nestloop = on  -- of thousands of shares only a few are looked up
@@ -23,9 +23,9 @@ DECLARE
   v_means jsonb := CASE WHEN v_mean IS NOT NULL AND least(p_tokens, p_output) < 'Infinity' THEN (
     SELECT jsonb_object_agg(m.agent_id || E'\n' || m.task_type, m.mean_tokens) FROM llm_output_means m WHERE m.lane = l.lane) END;
 BEGIN
-  IF cardinality(p_tenants) = 1 THEN
+  IF cardinality(p_keys) = 1 THEN
     RETURN QUERY
-    SELECT c.id, p_tenants[1], p_priorities[1], c.scheduled_at, c.input_tokens, c.output_tokens, 0::float8, 0::float8, false
+    SELECT c.id, (p_keys[1]).tenant_id, (p_keys[1]).priority, c.scheduled_at, c.input_tokens, c.output_tokens, 0::float8, 0::float8, false
     FROM (
       SELECT r.*, sum(r.input_tokens) OVER w AS input_sum, sum(r.output_tokens) OVER w AS output_sum
       FROM (
@@ -34,8 +34,9 @@ BEGIN
                least(coalesce(r.output_cap, 4096), coalesce((v_means ->> (r.agent_id || E'\n' || r.task_type))::float8, v_mean))::integer
                  AS output_tokens
         FROM llm_requests r
-        WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane = l.lane AND r.tenant_id = p_tenants[1] AND r.priority = p_priorities[1]
-          AND (r.scheduled_at, r.id) >= (p_lows[1], p_low_ids[1]) AND r.scheduled_at <= p_now AND (r.expires_at IS NULL OR r.expires_at > p_now)
+        WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane = l.lane AND r.tenant_id = (p_keys[1]).tenant_id
+          AND r.priority = (p_keys[1]).priority
+          AND (r.scheduled_at, r.id) >= ((p_keys[1]).low, (p_keys[1]).low_id) AND r.scheduled_at <= p_now AND (r.expires_at IS NULL OR r.expires_at > p_now)
         ORDER BY r.scheduled_at, r.id
         LIMIT p_room
       ) r
@@ -47,13 +48,13 @@ BEGIN
   END IF;
 
   -- Twice an equal share each, of so many tenants one row; all the room, where some have less than theirs.
-  v_count := (SELECT count(DISTINCT x) FROM unnest(p_tenants) x);
+  v_count := (SELECT count(DISTINCT k.tenant_id) FROM unnest(p_keys) k);
   v_each := CASE WHEN v_count >= p_room THEN 1 ELSE ceil(2.0 * p_room / v_count) END;
   LOOP
     RETURN QUERY
     WITH candidate AS MATERIALIZED (
       SELECT k.tenant_id, k.priority, k.n AS turn, r.*
-      FROM unnest(p_tenants, p_priorities, p_lows, p_low_ids) WITH ORDINALITY AS k (tenant_id, priority, low, low_id, n)
+      FROM unnest(p_keys) WITH ORDINALITY AS k (tenant_id, priority, low, low_id, n)
       CROSS JOIN LATERAL (
         SELECT r.id, r.scheduled_at,
                least(greatest(1, coalesce(r.estimated_tokens, 0) - coalesce(r.output_cap, 4096)), 1000000000)::integer AS input_tokens,
@@ -105,18 +106,20 @@ END
 $$;
 
 -- llmreq_pending_keys(lane, after, tenants, now) → (tenant_id, priority, low, low_id): where due rows stand
+-- Where none do, one row without a tenant: its `low` is when the first one is scheduled, NULL if nothing is.
 -- A loose index scan over the lane, one probe a key, from the tenant behind `after` and then around, so that none waits for
 -- ever. `low` and `low_id` are the place before which that key is known to hold nothing.
 -- Dead index entries pile up while an old snapshot is open. So where a claim took many rows a mark remembers how far it came,
 -- and the walk goes around the marked stretches. Every two seconds one claim looks behind a mark, too: what appears there waits
 -- no longer.
 CREATE OR REPLACE FUNCTION llmreq_pending_keys(p_lane text, p_after text, p_tenants integer, p_now timestamptz)
-RETURNS TABLE (tenant_id text, priority smallint, low timestamptz, low_id uuid)
+RETURNS SETOF llmreq_key
 LANGUAGE plpgsql ROWS 20
 AS $$
-#variable_conflict use_column
 DECLARE
-  v_paused text[] := ARRAY(SELECT t.tenant_id FROM llm_tenants t WHERE t.paused);
+  v_pauses boolean := EXISTS (SELECT FROM llm_tenants t WHERE t.paused);
+  k llmreq_key;
+  v_scheduled timestamptz;  -- of what is not due yet, the first
   v_marked boolean := EXISTS (SELECT FROM llm_marks m WHERE m.lane = p_lane);
   v_mark llm_marks;
   v_around boolean := p_after = '';
@@ -137,61 +140,70 @@ BEGIN
       ORDER BY m.tenant_id, m.priority LIMIT 1;
     END IF;
     -- A range ends where it should only if it is a range of one column: so a mark's own tenant is looked at apart.
-    low := '-infinity';
-    low_id := '00000000-0000-0000-0000-000000000000';
+    k.low := '-infinity';
+    k.low_id := '00000000-0000-0000-0000-000000000000';
     IF v_mark.lane IS NULL THEN
-      SELECT r.tenant_id, r.priority, r.scheduled_at INTO tenant_id, priority, v_first FROM llm_requests r
+      SELECT r.tenant_id, r.priority, r.scheduled_at INTO k.tenant_id, k.priority, v_first FROM llm_requests r
       WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane = p_lane AND (r.tenant_id, r.priority) > (v_tenant, v_priority)
       ORDER BY r.tenant_id, r.priority, r.scheduled_at LIMIT 1;
     ELSE
-      tenant_id := NULL;
+      k.tenant_id := NULL;
       IF v_mark.tenant_id > v_tenant THEN
-        SELECT r.tenant_id, r.priority, r.scheduled_at INTO tenant_id, priority, v_first FROM llm_requests r
+        SELECT r.tenant_id, r.priority, r.scheduled_at INTO k.tenant_id, k.priority, v_first FROM llm_requests r
         WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane = p_lane AND (r.tenant_id, r.priority) > (v_tenant, v_priority)
           AND r.tenant_id < v_mark.tenant_id
         ORDER BY r.tenant_id, r.priority, r.scheduled_at LIMIT 1;
         v_priority := -1;
       END IF;
-      IF llmreq_pending_keys.tenant_id IS NULL THEN
-        SELECT r.tenant_id, r.priority, r.scheduled_at INTO tenant_id, priority, v_first FROM llm_requests r
+      IF k.tenant_id IS NULL THEN
+        SELECT r.tenant_id, r.priority, r.scheduled_at INTO k.tenant_id, k.priority, v_first FROM llm_requests r
         WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane = p_lane AND r.tenant_id = v_mark.tenant_id
           AND r.priority > v_priority AND r.priority < v_mark.priority
         ORDER BY r.priority, r.scheduled_at LIMIT 1;
       END IF;
-      IF llmreq_pending_keys.tenant_id IS NULL THEN
-        tenant_id := v_mark.tenant_id;
-        priority := v_mark.priority;
+      IF k.tenant_id IS NULL THEN
+        k.tenant_id := v_mark.tenant_id;
+        k.priority := v_mark.priority;
         v_first := '-infinity';  -- whether anything is left there, the probe for rows will tell
         IF v_mark.walked_at > p_now - interval '2 s' THEN
-          low := v_mark.low;
-          low_id := v_mark.low_id;
+          k.low := v_mark.low;
+          k.low_id := v_mark.low_id;
         ELSE
           UPDATE llm_marks m SET walked_at = p_now
           WHERE m.lane = p_lane AND m.tenant_id = v_mark.tenant_id AND m.priority = v_mark.priority;
         END IF;
       END IF;
     END IF;
-    IF llmreq_pending_keys.tenant_id IS NULL THEN
+    IF k.tenant_id IS NULL THEN
       EXIT WHEN v_around;
       v_around := true;
       v_tenant := '';
       v_priority := -1;
       CONTINUE;
     END IF;
-    EXIT WHEN v_around AND p_after <> '' AND llmreq_pending_keys.tenant_id > p_after;
-    v_tenant := llmreq_pending_keys.tenant_id;
-    v_priority := llmreq_pending_keys.priority;
-    CONTINUE WHEN v_first > p_now OR v_tenant = ANY (v_paused);
+    EXIT WHEN v_around AND p_after <> '' AND k.tenant_id > p_after;
+    v_tenant := k.tenant_id;
+    v_priority := k.priority;
+    IF v_first > p_now THEN
+      v_scheduled := least(v_scheduled, v_first);
+      CONTINUE;
+    END IF;
+    CONTINUE WHEN v_pauses AND EXISTS (SELECT FROM llm_tenants t WHERE t.tenant_id = v_tenant AND t.paused);
     IF v_tenant IS DISTINCT FROM v_counted THEN
       EXIT WHEN v_count = p_tenants;
       v_count := v_count + 1;
       v_counted := v_tenant;
     END IF;
-    RETURN NEXT;
+    RETURN NEXT k;
     v_steps := NULL;  -- found something: the claim moves the cursor
   END LOOP;
   IF v_steps >= 1000 THEN
     UPDATE llm_lanes l SET tenant_cursor = v_tenant WHERE l.lane = p_lane;  -- the next walk goes on from there
+    v_scheduled := p_now + interval '500 ms';
+  END IF;
+  IF v_steps IS NOT NULL THEN
+    k := ROW(NULL, NULL, v_scheduled, NULL);
+    RETURN NEXT k;
   END IF;
 END
 $$;

@@ -6,11 +6,17 @@
 CREATE OR REPLACE FUNCTION llmreq_register(
   p_name text, p_version text, p_providers text[], p_unusable jsonb, p_concurrency integer, p_lease interval
 ) RETURNS bigint
-LANGUAGE sql
+LANGUAGE plpgsql
 AS $$
+DECLARE
+  v_id bigint;
+BEGIN
+  PERFORM llmreq_beat_again(llmreq_now());
   INSERT INTO llm_workers (name, version, providers, unusable, concurrency, lease_seconds, lease_until)
   VALUES (p_name, p_version, p_providers, p_unusable, p_concurrency, extract(epoch FROM p_lease), llmreq_now() + p_lease)
-  RETURNING id
+  RETURNING id INTO v_id;
+  RETURN v_id;
+END
 $$;
 
 -- llmreq_retire(worker) → boolean
@@ -20,7 +26,7 @@ LANGUAGE plpgsql
 AS $$
 BEGIN
   IF EXISTS (SELECT FROM llm_requests WHERE worker_id = p_worker AND status = 'processing') THEN
-    UPDATE llm_workers SET lease_until = llmreq_now() WHERE id = p_worker;
+    UPDATE llm_workers SET lease_until = llmreq_now(), state = 'dead' WHERE id = p_worker;
     RETURN false;
   END IF;
   DELETE FROM llm_workers WHERE id = p_worker;

@@ -17,7 +17,7 @@ DECLARE
   v_from timestamptz := p_day::timestamp AT TIME ZONE 'UTC';
   v_changes json;
 BEGIN
-  LOCK TABLE llm_budgets IN ROW EXCLUSIVE MODE;
+  PERFORM llmreq_open_books(v_now);
   -- Requests, then the lane, as in llmreq_finish.
   IF NOT p_dry_run THEN
     PERFORM FROM llm_requests r

@@ -5,6 +5,7 @@
 -- twice is retrying once. NULL: no such request.
 CREATE OR REPLACE FUNCTION llmreq_retry(p_id uuid) RETURNS text
 LANGUAGE plpgsql
+SET lock_timeout = '5s' SET llmreq.engine = 'on'
 AS $$
 DECLARE
   r llm_requests;

@@ -17,7 +17,7 @@ BEGIN
       tenant_id text, agent_id text, task_type text, lane text, run_id uuid, claimed_at timestamptz, usd numeric, tokens bigint,
       held_usd numeric, held_tokens bigint)
     CROSS JOIN LATERAL llmreq_scopes(c.tenant_id, c.agent_id, c.task_type, c.lane, c.run_id) s
-    JOIN llm_budgets b ON b.scope = s.scope AND b.subject = s.subject
+    JOIN llm_budgets b ON b.scope = s.scope AND b.subject = s.subject AND b.counted  -- one that is not will count this call
   ), locked AS MATERIALIZED (
     SELECT b.id, b.warned, llmreq_budget_now(b, p_now) AS now FROM llm_budgets b
     WHERE b.id = ANY (ARRAY(SELECT p.id FROM part p))
@@ -43,7 +43,9 @@ BEGIN
   )
   UPDATE llm_budgets b
   SET period_start = (w.now).period_start, spent_usd = w.spent_usd, held_usd = w.held_usd, spent_tokens = w.spent_tokens,
-      held_tokens = w.held_tokens, warned = w.threshold, updated_at = p_now
+      held_tokens = w.held_tokens, warned = w.threshold, updated_at = p_now,
+      wake_at = CASE WHEN b.waiting AND (w.held_usd < b.held_usd OR w.held_tokens < b.held_tokens OR w.spent_usd < b.spent_usd)
+                     THEN least(b.wake_at, p_now) ELSE b.wake_at END
   FROM warned w WHERE b.id = w.id;
 END
 $$;

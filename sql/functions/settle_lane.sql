@@ -3,14 +3,16 @@
 --   Tokens: what was held and not used comes back; what was used beyond it is charged, as debt if need be. What the provider
 --   counts by its output cap does not come back.
 --   Headers: `remaining` may lower a level when little is left, never raise it; `limit` is kept as what the provider named.
---   Retry-After blocks the lane for the whole fleet; failures in a row open the breaker for 5, 10, 20 … 600 seconds, and the first
---   answer closes it.
+--   Retry-After blocks the lane for the whole fleet; a 429 that does not say for how long, or one more after what was asked, blocks it
+--   for 1, 2, 4 … 60 seconds and then lets one call through, two, four (in_flight_window), until the answers come again.
+--   Failures in a row open the breaker for 5, 10, 20 … 600 seconds, and the first answer closes it.
 -- `change` is one JSON object, because it has many parts and is made once per lane and batch:
 --   ended, unsent                        calls; unsent ones never reached the provider and give back their request as well
 --   back_input, back_output              held tokens of calls that the provider did not count
 --   spare_input, spare_output            held less used tokens of calls whose usage is known
 --   cache_read, answers, output_tokens   of those calls
---   retry_after, failures, successes, breaker, message, rate
+--   throttles, retry_after               calls answered 429, and how long the longest asked to wait
+--   failures, successes, breaker, message, rate
 CREATE OR REPLACE FUNCTION llmreq_settle_lane(p_lane text, p_change json, p_now timestamptz) RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -26,7 +28,8 @@ BEGIN
   END IF;
   SELECT * INTO c FROM json_to_record(p_change) AS x (
     ended integer, unsent integer, back_input float8, back_output float8, spare_input float8, spare_output float8,
-    cache_read float8, answers integer, output_tokens float8, retry_after numeric, failures integer, successes integer,
+    cache_read float8, answers integer, output_tokens float8, throttles integer, retry_after numeric, failures integer,
+    successes integer,
     breaker integer, message text, rate json);
 
   l := llmreq_heed_headers(l, c.rate, p_now);
@@ -45,6 +48,8 @@ BEGIN
   IF c.successes > 0 THEN
     l.consecutive_failures := 0;
     l.breaker_opened := 0;
+    l.throttled := 0;
+    l.in_flight_window := nullif(least(l.in_flight_window + c.successes, 1000), 1000);
     IF l.block_reason = 'provider_down' THEN
       l.blocked_until := NULL;
       l.block_reason := NULL;
@@ -61,10 +66,8 @@ BEGIN
     l.block_reason := 'provider_down';
     l.block_message := c.message;
   END IF;
-  IF c.retry_after IS NOT NULL AND coalesce(l.blocked_until < p_now + make_interval(secs => c.retry_after), true) THEN
-    l.blocked_until := p_now + make_interval(secs => c.retry_after);
-    l.block_reason := coalesce(l.block_reason, 'rate_limit');
-    l.block_message := coalesce(l.block_message, 'the provider answered 429');
+  IF c.throttles > 0 THEN
+    l := llmreq_throttle(l, c.retry_after, p_now);
   END IF;
   IF NOT (coalesce(l.blocked_until > p_now, false) OR l.breaker_opened > 0) THEN
     l.block_reason := NULL;
@@ -76,9 +79,34 @@ BEGIN
       seen_requests_per_minute = l.seen_requests_per_minute, seen_tokens_per_minute = l.seen_tokens_per_minute,
       seen_input_tokens_per_minute = l.seen_input_tokens_per_minute,
       seen_output_tokens_per_minute = l.seen_output_tokens_per_minute, mean_output_tokens = l.mean_output_tokens,
+      seen_at = l.seen_at, throttled = l.throttled, in_flight_window = l.in_flight_window,
       consecutive_failures = l.consecutive_failures, breaker_opened = l.breaker_opened, blocked_until = l.blocked_until,
       block_reason = l.block_reason, block_message = l.block_message, updated_at = p_now
   WHERE x.lane = p_lane;
+END
+$$;
+
+-- llmreq_throttle(lane row, retry_after, now) → lane row, after an answer 429
+-- Calls that were under way when the lane was blocked say nothing new, but for a longer time to wait.
+CREATE OR REPLACE FUNCTION llmreq_throttle(l llm_lanes, p_retry_after numeric, p_now timestamptz) RETURNS llm_lanes
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  v_seconds numeric := coalesce(p_retry_after, 0);
+BEGIN
+  IF l.throttled = 0 OR coalesce(l.blocked_until <= p_now, true) THEN
+    l.throttled := least(l.throttled + 1, 1000);
+    IF p_retry_after IS NULL OR l.throttled > 1 THEN
+      v_seconds := greatest(v_seconds, least(60, power(2, least(l.throttled, 7) - 1)) * (1 + random()::numeric * 0.1));
+      l.in_flight_window := 1;
+    END IF;
+  END IF;
+  IF coalesce(l.blocked_until < p_now + make_interval(secs => v_seconds), true) THEN
+    l.blocked_until := p_now + make_interval(secs => v_seconds);
+    l.block_reason := coalesce(l.block_reason, 'rate_limit');
+    l.block_message := coalesce(l.block_message, 'the provider answered 429');
+  END IF;
+  RETURN l;
 END
 $$;
 
@@ -91,10 +119,11 @@ BEGIN
   IF p_rate IS NULL THEN
     RETURN llmreq_refill(l, p_now);
   END IF;
-  l.seen_requests_per_minute := coalesce((p_rate #>> '{requests,limit}')::numeric, l.seen_requests_per_minute);
-  l.seen_tokens_per_minute := coalesce((p_rate #>> '{tokens,limit}')::numeric, l.seen_tokens_per_minute);
-  l.seen_input_tokens_per_minute := coalesce((p_rate #>> '{input-tokens,limit}')::numeric, l.seen_input_tokens_per_minute);
-  l.seen_output_tokens_per_minute := coalesce((p_rate #>> '{output-tokens,limit}')::numeric, l.seen_output_tokens_per_minute);
+  l.seen_requests_per_minute := coalesce(llmreq_seen_limit(p_rate -> 'requests'), l.seen_requests_per_minute);
+  l.seen_tokens_per_minute := coalesce(llmreq_seen_limit(p_rate -> 'tokens'), l.seen_tokens_per_minute);
+  l.seen_input_tokens_per_minute := coalesce(llmreq_seen_limit(p_rate -> 'input-tokens'), l.seen_input_tokens_per_minute);
+  l.seen_output_tokens_per_minute := coalesce(llmreq_seen_limit(p_rate -> 'output-tokens'), l.seen_output_tokens_per_minute);
+  l.seen_at := p_now;
   l := llmreq_refill(l, p_now);
   l.request_level := llmreq_lowered(l.request_level, p_rate -> 'requests');
   l.token_level := llmreq_lowered(l.token_level, p_rate -> 'tokens');
@@ -104,11 +133,18 @@ BEGIN
 END
 $$;
 
+-- llmreq_seen_limit({"limit", "remaining"}) → the limit; NULL where it is none that could be meant
+CREATE OR REPLACE FUNCTION llmreq_seen_limit(p_seen json) RETURNS numeric
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+AS $$
+  SELECT x.n FROM (SELECT (p_seen ->> 'limit')::numeric AS n) x WHERE x.n BETWEEN 1 AND 1e12
+$$;
+
 -- llmreq_lowered(level, {"limit", "remaining"}) → level
 -- Only when less than a twentieth of the limit remains: the figure is as old as the answer, and the calls since are in our level.
 CREATE OR REPLACE FUNCTION llmreq_lowered(p_level double precision, p_seen json) RETURNS double precision
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
-  SELECT CASE WHEN (p_seen ->> 'remaining')::float8 < (p_seen ->> 'limit')::float8 / 20
-              THEN least(p_level, (p_seen ->> 'remaining')::float8) ELSE p_level END
+  SELECT CASE WHEN llmreq_seen_limit(p_seen) IS NOT NULL AND (p_seen ->> 'remaining')::float8 < (p_seen ->> 'limit')::float8 / 20
+              THEN least(p_level, greatest(0, (p_seen ->> 'remaining')::float8)) ELSE p_level END
 $$;

@@ -2,6 +2,38 @@
 -- Ends pending requests whose expires_at has passed.
 CREATE OR REPLACE FUNCTION llmreq_expire(p_limit integer DEFAULT 500) RETURNS integer
 LANGUAGE plpgsql
+SET lock_timeout = '1s' SET llmreq.engine = 'on'
+AS $$
+DECLARE
+  v_ids uuid[] := ARRAY(
+    SELECT r.id FROM llm_requests r
+    WHERE r.status = 'pending' AND r.expires_at <= llmreq_now()
+    ORDER BY r.expires_at LIMIT p_limit);
+  v_id uuid;
+  v_count integer := 0;
+BEGIN
+  IF v_ids = '{}' THEN
+    RETURN 0;
+  END IF;
+  BEGIN
+    RETURN llmreq_expire_requests(v_ids);
+  EXCEPTION WHEN OTHERS THEN
+    NULL;  -- one by one, so that one request cannot hold up the others
+  END;
+  FOREACH v_id IN ARRAY v_ids LOOP
+    BEGIN
+      v_count := v_count + llmreq_expire_requests(ARRAY[v_id]);
+    EXCEPTION WHEN OTHERS THEN
+      PERFORM llmreq_report('expire_refused', v_id::text, SQLSTATE);
+    END;
+  END LOOP;
+  RETURN v_count;
+END
+$$;
+
+-- llmreq_expire_requests(ids) → requests ended
+CREATE OR REPLACE FUNCTION llmreq_expire_requests(p_ids uuid[]) RETURNS integer
+LANGUAGE plpgsql
 AS $$
 DECLARE
   v_now timestamptz := llmreq_now();
@@ -10,8 +42,7 @@ DECLARE
 BEGIN
   WITH due AS MATERIALIZED (
     SELECT r.id FROM llm_requests r
-    WHERE r.status = 'pending' AND r.expires_at <= v_now
-    ORDER BY r.expires_at LIMIT p_limit
+    WHERE r.id = ANY (p_ids) AND r.status = 'pending' AND r.expires_at <= v_now
     FOR NO KEY UPDATE SKIP LOCKED
   ), expired AS (
     UPDATE llm_requests q
@@ -36,13 +67,48 @@ $$;
 --   no live worker knows the provider at all                                                                → failed, unknown_model
 --   a worker knows the provider but cannot call it, as with a missing key                → wait_reason no_worker, the reason said
 --   the lane, its provider or everything is paused, or the lane is blocked               → wait_reason
--- Only the first `limit` rows of a lane are written: a queue of a million rows that waits is not rewritten to say so.
-CREATE OR REPLACE FUNCTION llmreq_explain_waiting(p_limit integer DEFAULT 100) RETURNS integer
+-- Only the first `limit` rows of a lane are written: a queue of a million rows that waits is not rewritten to say so. Of thousands of
+-- lanes some are looked at in each turn; one worker a second takes a turn. A lane where something is refused does not stop the others.
+CREATE OR REPLACE FUNCTION llmreq_explain_waiting(p_limit integer DEFAULT 100, p_lanes integer DEFAULT 200) RETURNS integer
 LANGUAGE plpgsql
+SET lock_timeout = '1s' SET llmreq.engine = 'on'
 AS $$
 DECLARE
   v_now timestamptz := llmreq_now();
+  v_place text := llmreq_take_turn('explain_waiting', interval '0');
+  v_until timestamptz := clock_timestamp() + interval '500 ms';
   v_lane record;
+  v_seen integer := 0;
+  v_changed integer := 0;
+BEGIN
+  IF v_place IS NULL THEN
+    RETURN 0;
+  END IF;
+  FOR v_lane IN
+    SELECT p.lane, l.blocked_until > v_now AS blocked, l.block_reason, l.block_message, llmreq_served(p.lane) AS served,
+           llmreq_paused(p.lane) AS paused
+    FROM llmreq_pending_lanes(v_place, p_lanes) p LEFT JOIN llm_lanes l ON l.lane = p.lane
+  LOOP
+    v_seen := v_seen + 1;
+    v_place := v_lane.lane;
+    BEGIN
+      v_changed := v_changed + llmreq_explain_lane(v_lane, p_limit, v_now);
+    EXCEPTION WHEN OTHERS THEN
+      PERFORM llmreq_report('lane_not_explained', v_lane.lane, SQLSTATE);
+    END;
+    EXIT WHEN clock_timestamp() > v_until;
+  END LOOP;
+  PERFORM llmreq_end_turn('explain_waiting', CASE WHEN v_seen = p_lanes OR clock_timestamp() > v_until THEN v_place ELSE '' END);
+  RETURN v_changed;
+END
+$$;
+
+-- llmreq_explain_lane({lane, blocked, block_reason, block_message, served, paused}, limit, now) → rows changed
+CREATE OR REPLACE FUNCTION llmreq_explain_lane(l record, p_limit integer, p_now timestamptz) RETURNS integer
+LANGUAGE plpgsql
+AS $$
+DECLARE
+  v_now timestamptz := p_now;
   v_provider text;
   v_reason text;
   v_message text;
@@ -51,58 +117,52 @@ DECLARE
   v_changed integer := 0;
   v_count integer;
 BEGIN
-  FOR v_lane IN
-    SELECT p.lane, l.blocked_until > v_now AS blocked, l.block_reason, l.block_message, llmreq_served(p.lane) AS served,
-           llmreq_paused(p.lane) AS paused
-    FROM llmreq_pending_lanes() p LEFT JOIN llm_lanes l ON l.lane = p.lane
-  LOOP
-    v_provider := split_part(v_lane.lane, '/', 1);
-    v_reason := NULL;
-    v_message := NULL;
-    v_code := NULL;
-    IF NOT v_lane.served OR (v_lane.blocked AND v_lane.block_reason = 'provider_down') THEN
-      v_changed := v_changed + llmreq_reroute(v_lane.lane, p_limit);
+  v_provider := split_part(l.lane, '/', 1);
+  v_reason := NULL;
+  v_message := NULL;
+  v_code := NULL;
+  IF NOT l.served OR (l.blocked AND l.block_reason = 'provider_down') THEN
+    v_changed := v_changed + llmreq_reroute(l.lane, p_limit);
+  END IF;
+  IF NOT l.served OR l.blocked OR l.paused THEN
+    v_changed := v_changed + llmreq_give_way(l.lane, l.block_message, p_limit);
+  END IF;
+  IF NOT l.served THEN
+    SELECT w.unusable ->> v_provider INTO v_message FROM llm_workers w
+    WHERE w.state = 'alive' AND w.lease_until > v_now AND w.unusable ? v_provider LIMIT 1;
+    SELECT string_agg(DISTINCT k, ', ' ORDER BY k) INTO v_known FROM llm_workers w
+    CROSS JOIN LATERAL (SELECT split_part(unnest(w.providers), '/', 1) UNION SELECT jsonb_object_keys(w.unusable)) AS x (k)
+    WHERE w.state = 'alive' AND w.lease_until > v_now;
+    IF v_message IS NULL AND v_known IS NOT NULL THEN
+      v_changed := v_changed + llmreq_refuse(l.lane, format(
+        'no running worker knows provider %L; known are %s: define [providers.%s] in llmreq.toml or correct the row, then llmreq retry',
+        v_provider, v_known, v_provider), p_limit);
+      RETURN v_changed;
     END IF;
-    IF NOT v_lane.served OR v_lane.blocked OR v_lane.paused THEN
-      v_changed := v_changed + llmreq_give_way(v_lane.lane, v_lane.block_message, p_limit);
-    END IF;
-    IF NOT v_lane.served THEN
-      SELECT w.unusable ->> v_provider INTO v_message FROM llm_workers w
-      WHERE w.state = 'alive' AND w.lease_until > v_now AND w.unusable ? v_provider LIMIT 1;
-      SELECT string_agg(DISTINCT k, ', ' ORDER BY k) INTO v_known FROM llm_workers w
-      CROSS JOIN LATERAL (SELECT split_part(unnest(w.providers), '/', 1) UNION SELECT jsonb_object_keys(w.unusable)) AS x (k)
-      WHERE w.state = 'alive' AND w.lease_until > v_now;
-      IF v_message IS NULL AND v_known IS NOT NULL THEN
-        v_changed := v_changed + llmreq_refuse(v_lane.lane, format(
-          'no running worker knows provider %L; known are %s: define [providers.%s] in llmreq.toml or correct the row, then llmreq retry',
-          v_provider, v_known, v_provider), p_limit);
-        CONTINUE;
-      END IF;
-      v_reason := 'no_worker';
-      v_code := CASE WHEN v_message IS NOT NULL THEN 'authentication' END;
-      v_message := coalesce(v_message, 'no worker is running');
-    ELSIF v_lane.paused THEN
-      v_reason := 'paused';
-    ELSIF v_lane.blocked THEN
-      v_reason := v_lane.block_reason;
-      v_message := v_lane.block_message;
-    END IF;
-    WITH head AS MATERIALIZED (
-      SELECT r.id FROM llm_requests r
-      WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane = v_lane.lane
-      ORDER BY r.lane, r.tenant_id, r.priority, r.scheduled_at, r.id LIMIT p_limit
-    ), changed AS MATERIALIZED (
-      SELECT r.id FROM llm_requests r JOIN head USING (id)
-      WHERE r.wait_reason IS DISTINCT FROM coalesce(v_reason, CASE WHEN r.scheduled_at > v_now THEN r.wait_reason END)
-      FOR NO KEY UPDATE OF r SKIP LOCKED
-    )
-    UPDATE llm_requests q
-    SET wait_reason = v_reason, error_code = coalesce(v_code, q.error_code), error_message = coalesce(v_message, q.error_message),
-        updated_at = v_now
-    FROM changed WHERE q.id = changed.id AND q.status = 'pending';
-    GET DIAGNOSTICS v_count = ROW_COUNT;
-    v_changed := v_changed + v_count;
-  END LOOP;
+    v_reason := 'no_worker';
+    v_code := CASE WHEN v_message IS NOT NULL THEN 'authentication' END;
+    v_message := coalesce(v_message, 'no worker is running');
+  ELSIF l.paused THEN
+    v_reason := 'paused';
+  ELSIF l.blocked THEN
+    v_reason := l.block_reason;
+    v_message := l.block_message;
+  END IF;
+  WITH head AS MATERIALIZED (
+    SELECT r.id FROM llm_requests r
+    WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane = l.lane
+    ORDER BY r.lane, r.tenant_id, r.priority, r.scheduled_at, r.id LIMIT p_limit
+  ), changed AS MATERIALIZED (
+    SELECT r.id FROM llm_requests r JOIN head USING (id)
+    WHERE r.wait_reason IS DISTINCT FROM coalesce(v_reason, CASE WHEN r.scheduled_at > v_now THEN r.wait_reason END)
+    FOR NO KEY UPDATE OF r SKIP LOCKED
+  )
+  UPDATE llm_requests q
+  SET wait_reason = v_reason, error_code = coalesce(v_code, q.error_code), error_message = coalesce(v_message, q.error_message),
+      updated_at = v_now
+  FROM changed WHERE q.id = changed.id AND q.status = 'pending';
+  GET DIAGNOSTICS v_count = ROW_COUNT;
+  v_changed := v_changed + v_count;
   RETURN v_changed;
 END
 $$;

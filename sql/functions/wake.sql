@@ -1,7 +1,8 @@
 -- llmreq_wake(now) → requests brought back
 -- For every budget that requests wait for and that has room for at least one of them: brings back the first of them, by priority
 -- and age, as many as its room can bear, and those that will never fit since it was lowered: the claim ends them. A part of
--- the claim; a budget that somebody else holds is left to them.
+-- the claim; a budget that somebody else holds is left to them. A budget is looked at when its room may have grown (wake_at): when a
+-- call gave back a hold, its limit was changed, or a new period began; of a hundred thousand that are used up none is read.
 CREATE OR REPLACE FUNCTION llmreq_wake(p_now timestamptz) RETURNS integer
 LANGUAGE plpgsql
 AS $$
@@ -15,14 +16,15 @@ DECLARE
   v_total integer := 0;
 BEGIN
   FOR b IN
-    SELECT x.* FROM llm_budgets x
-    -- Looked at before it is locked: one without room is not held for the rest of the claim.
-    WHERE x.waiting AND coalesce(llmreq_refusal(llmreq_budget_now(x, p_now), x.needs_usd, x.needs_tokens) NOT IN ('held', 'exhausted'), true)
-    ORDER BY x.id FOR NO KEY UPDATE SKIP LOCKED
+    SELECT x.* FROM llm_budgets x WHERE x.waiting AND x.wake_at <= p_now AND x.counted
+    ORDER BY x.wake_at LIMIT 50 FOR NO KEY UPDATE SKIP LOCKED
   LOOP
     CONTINUE WHEN b.period_start > p_now;
     b := llmreq_budget_now(b, p_now);
-    CONTINUE WHEN llmreq_refusal(b, b.needs_usd, b.needs_tokens) IN ('held', 'exhausted');
+    IF llmreq_refusal(b, b.needs_usd, b.needs_tokens) IN ('held', 'exhausted') THEN
+      UPDATE llm_budgets x SET wake_at = llmreq_period_end(b.period, p_now) WHERE x.id = b.id;
+      CONTINUE;
+    END IF;
     v_ids := '{}';
     v_seen := 0;
     v_usd := NULL;
@@ -43,20 +45,15 @@ BEGIN
         v_tokens := least(v_tokens, v_row.hold_tokens);
       END IF;
     END LOOP;
-    -- The claim takes their holds; here they only come back to the queue, in front of the marks of where it was empty.
-    WITH woken AS (
-      UPDATE llm_requests q
-      SET budget_id = NULL, wait_reason = NULL, hold_usd = NULL, hold_tokens = NULL, error_message = NULL, updated_at = p_now
-      WHERE q.id = ANY (v_ids)
-      RETURNING q.lane, q.tenant_id, q.priority
-    )
-    DELETE FROM llm_marks m
-    USING (SELECT DISTINCT w.lane, w.tenant_id, w.priority FROM woken w) w
-    WHERE m.lane = w.lane AND m.tenant_id = w.tenant_id AND m.priority = w.priority;
+    -- The claim takes their holds; here they only come back to the queue, and their lanes are signalled.
+    UPDATE llm_requests q
+    SET budget_id = NULL, wait_reason = NULL, hold_usd = NULL, hold_tokens = NULL, error_message = NULL, updated_at = p_now
+    WHERE q.id = ANY (v_ids);
     UPDATE llm_budgets x
     SET waiting = v_usd IS NOT NULL OR v_seen = 500 OR EXISTS (
           SELECT FROM llm_requests q WHERE q.status = 'pending' AND q.budget_id = b.id),
-        needs_usd = coalesce(v_usd, 0), needs_tokens = coalesce(v_tokens, 0)
+        needs_usd = coalesce(v_usd, 0), needs_tokens = coalesce(v_tokens, 0),
+        wake_at = CASE WHEN v_seen = 500 THEN x.wake_at ELSE llmreq_period_end(b.period, p_now) END
     WHERE x.id = b.id;
     v_total := v_total + cardinality(v_ids);
   END LOOP;

@@ -134,7 +134,7 @@ def test_retention_takes_what_ended_long_ago_and_never_what_is_open(queue: Queue
     old = call(queue)
     worker = queue.worker()
     parent = queue.insert()
-    queue.run("UPDATE llm_requests SET status = 'waiting' WHERE id = %s", parent["id"])
+    queue.restore("UPDATE llm_requests SET status = 'waiting' WHERE id = %s", parent["id"])
     page = call(queue, columns={"parent_id": parent["id"], "page": 1})
     waiting = queue.insert(scheduled_at=queue.now + timedelta(days=300))
     queue.advance(days=100)

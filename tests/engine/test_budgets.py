@@ -260,9 +260,9 @@ def test_a_budget_begins_with_what_its_period_has_cost_and_holds_already(queue: 
     queue.finish(worker, queue.claim_one(worker))
     running = queue.insert(tenant_id="acme")
     claim = queue.claim_one(worker)
-    queue.insert(tenant_id="other")
     for period in ("hour", "day", "month", "total"):
         row = budget(queue, "tenant", "acme", limit_usd=5, limit_tokens=10**9, period=period)
+        assert queue.claim(worker, 1) == []  # the next claim counts it
         state = now(queue, row)
         assert state["spent_usd"] == queue.request(done)["cost_usd"]
         assert state["held_usd"] == queue.request(running)["hold_usd"]
@@ -271,18 +271,24 @@ def test_a_budget_begins_with_what_its_period_has_cost_and_holds_already(queue: 
     assert {each["held_usd"] for each in queue.all("SELECT held_usd FROM llm_budgets")} == {ZERO}
 
 
-def test_a_claim_waits_while_a_budget_begins_and_then_knows_it(queue: Queue, database: str) -> None:
+def test_a_budget_in_an_open_transaction_stops_nobody_and_binds_from_its_commit_on(
+    queue: Queue, database: str
+) -> None:
     queue.insert(provider="openai", model="gpt-6-luna")
     worker = queue.worker()
+    before = queue.insert()
+    (free,) = queue.claim(worker, 1)
     with psycopg.connect(database) as operator:
         operator.execute("SELECT set_config('llmreq.now', %s, false)", (queue.now.isoformat(),))
         operator.execute("INSERT INTO llm_budgets (scope, period, limit_usd) VALUES ('all', 'day', 0)")
-        queue.run("SET lock_timeout = '50ms'")
-        with pytest.raises(psycopg.errors.LockNotAvailable):
-            queue.claim(worker)
+        assert queue.finish(worker, free)["accepted"]
+        assert [claim["id"] for claim in queue.claim(worker, 1)] == [before["id"]]
         operator.commit()
-    queue.run("RESET lock_timeout")
+    queue.insert()
     assert queue.claim(worker) == []
+    state = queue.one("SELECT * FROM llm_budgets")
+    assert state["held_usd"] == queue.request(before)["hold_usd"]
+    assert state["spent_usd"] == queue.one("SELECT sum(cost_usd) AS usd FROM llm_attempts")["usd"] > 0
 
 
 def test_a_budget_somebody_settles_at_this_moment_is_passed_over_not_waited_for(

@@ -96,7 +96,7 @@ def test_a_lane_locked_by_another_claim_is_passed_over(queue: Queue, database: s
     queue.insert(provider="openai", model="gpt-5.4")
     worker = queue.worker()
     queue.finish(worker, queue.claim(worker, 1)[0])  # makes a lane row
-    lane = queue.one("SELECT lane FROM llm_lanes")["lane"]
+    lane = queue.one("SELECT lane FROM llm_requests WHERE status = 'completed'")["lane"]
     queue.insert(provider="openai", model=lane.split("/")[1])
     with psycopg.connect(database) as other:
         other.execute("SELECT 1 FROM llm_lanes WHERE lane=%s FOR UPDATE", (lane,))

@@ -163,7 +163,7 @@ def test_attempts_end(queue: Queue) -> None:
     row = queue.insert(max_attempts=2)
     worker = queue.worker(lease=7200)
     for _ in range(2):
-        queue.finish(worker, queue.claim_one(worker), "provider_unavailable", error_message="503")
+        queue.finish(worker, queue.claim_one(worker), "provider_unavailable", error_message="503", http_status=503)
         queue.advance(minutes=2)
     assert (queue.request(row)["status"], queue.request(row)["attempts"]) == ("failed", 2)
 
@@ -180,7 +180,7 @@ def test_a_transport_failure_waits_and_keeps_what_was_being_mended(queue: Queue)
         error_message="x",
     )
     queue.finish(
-        worker, queue.claim_one(worker), "provider_unavailable", error_message="reset", retry_after_seconds=3
+        worker, queue.claim_one(worker), "provider_unavailable", http_status=503, retry_after_seconds=3
     )
     waiting = queue.request(row)
     assert (waiting["status"], waiting["wait_reason"]) == ("pending", "backoff")

@@ -190,7 +190,7 @@ def test_the_limits_of_a_provider_hold_for_all_its_lanes_together(queue: Queue) 
     assert len([c for c in queue.claim(worker, 100) if c["lane"].startswith("openai")]) == 2
 
 
-def test_headers_lower_a_level_and_bound_a_limit_but_never_raise_either(queue: Queue) -> None:
+def test_headers_lower_a_level_but_an_operators_limit_stands(queue: Queue) -> None:
     limit(queue, requests_per_minute=600, tokens_per_minute=60_000)
     fill(queue, 3, **sized(10))
     worker = queue.worker(lease=600)
@@ -202,8 +202,8 @@ def test_headers_lower_a_level_and_bound_a_limit_but_never_raise_either(queue: Q
     rate = {"requests": {"limit": 60, "remaining": 50}, "tokens": {"limit": 90_000, "remaining": 80_000}}
     queue.finish(worker, second, rate=rate)
     queue.advance(seconds=10)
-    fill(queue, 20, **sized(10))
-    assert len(queue.claim(worker, 50)) == 1  # one a second now, with a burst of one
+    fill(queue, 80, **sized(10))
+    assert len(queue.claim(worker, 100)) == 10  # ten a second still, with a burst of one second
     queue.finish(worker, third)
 
 

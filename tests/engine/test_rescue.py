@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from psycopg.types.json import Json
 
-import psycopg
-
-from tests.engine.queue import Queue
+from tests.engine.queue import Queue, told
 
 
 def _die(queue: Queue) -> None:
@@ -134,7 +132,7 @@ def test_many_requests_are_rescued_in_turns_and_the_worker_row_goes_last(queue: 
     worker = queue.worker()
     assert len(queue.claim(worker, 25)) == 25
     queue.advance(seconds=16)
-    turns = [queue.one("SELECT llmreq_rescue(10) AS n")["n"] for _ in range(4)]
+    turns = [queue.rescue(10) for _ in range(4)]
     assert turns == [10, 10, 5, 0]
     assert queue.all("SELECT * FROM llm_workers") == []
 
@@ -158,8 +156,9 @@ def test_a_worker_that_retires_with_work_left_is_rescued_at_once(queue: Queue) -
     assert queue.request(row)["status"] == "pending"
 
 
-def test_a_finish_that_waited_for_the_rescue_replaces_its_booking(queue: Queue, database: str) -> None:
-    """Both at once: the finish began before the rescue had committed."""
+def test_a_finish_beside_a_rescue_settles_nothing_and_then_replaces_its_booking(
+    queue: Queue, database: str
+) -> None:
     row = queue.insert()
     worker = queue.worker(lease=15)
     claim = queue.claim_one(worker)
@@ -168,14 +167,9 @@ def test_a_finish_that_waited_for_the_rescue_replaces_its_booking(queue: Queue, 
     other.set_clock(queue.now)
     queue.run("BEGIN")
     assert queue.rescue() == 1
-    with ThreadPoolExecutor() as threads:
-        waiting = threads.submit(other.finish, worker, claim)
-        blocked = "SELECT 1 AS x FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-        with psycopg.connect(database, autocommit=True) as watcher:
-            while not watcher.execute(blocked).fetchone():
-                pass
-        queue.run("COMMIT")
-        done = waiting.result(timeout=10)
+    assert other.all("SELECT * FROM llmreq_finish(%s, %s::json)", worker, Json([told(claim)])) == []
+    queue.run("COMMIT")
+    done = other.finish(worker, claim)
     assert done["accepted"]
     end = queue.request(row)
     (attempt,) = queue.attempts(row)

@@ -44,6 +44,39 @@ llm_lanes = sa.Table(
     sa.Column("mean_output_tokens", sa.Double),
     sa.Column("virtual_time", sa.Double, nullable=False, server_default=sa.text("0")),
     count("turns"),
+    count("throttled", sa.Integer),
+    sa.Column("in_flight_window", sa.Integer),
+    time("seen_at"),
+)
+
+llm_due = sa.Table(
+    "llm_due",
+    metadata,
+    sa.Column("lane", sa.Text, primary_key=True),
+    sa.Column("provider", sa.Text, nullable=False),
+    time("due_at", required=True),
+    time("worked_at", default=True),
+    sa.Column("behind", sa.Boolean, nullable=False, server_default=sa.false()),
+)
+sa.Index("llm_due_idx", llm_due.c.provider, llm_due.c.due_at)
+
+llm_signals = sa.Table(
+    "llm_signals",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("lane", sa.Text, nullable=False),
+    time("due_at", required=True),
+    sa.Column("behind", sa.Boolean, nullable=False),
+)
+
+llm_poll_marks = sa.Table(
+    "llm_poll_marks",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    time("low", required=True),
+    count("low_id"),
+    count("next_id"),
+    time("moved_at", required=True),
 )
 
 llm_tenants = sa.Table(
@@ -55,6 +88,8 @@ llm_tenants = sa.Table(
     time("created_at", default=True),
     time("updated_at", default=True),
 )
+
+sa.Index("llm_tenants_paused_idx", llm_tenants.c.tenant_id, postgresql_where=sa.text("paused"))
 
 llm_shares = sa.Table(
     "llm_shares",

@@ -59,6 +59,8 @@ llm_budgets = sa.Table(
     count("needs_tokens"),
     time("created_at", default=True),
     time("updated_at", default=True),
+    sa.Column("counted", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("wake_at", TIMESTAMP(timezone=True), nullable=False, server_default=sa.text("'epoch'")),
 )
 sa.Index(
     "llm_budgets_subject_idx",
@@ -67,7 +69,8 @@ sa.Index(
     llm_budgets.c.period,
     unique=True,
 )
-sa.Index("llm_budgets_waiting_idx", llm_budgets.c.id, postgresql_where=sa.text("waiting"))
+sa.Index("llm_budgets_waiting_idx", llm_budgets.c.wake_at, postgresql_where=sa.text("waiting"))
+sa.Index("llm_budgets_uncounted_idx", llm_budgets.c.id, postgresql_where=sa.text("NOT counted"))
 
 _NO_RUN = "'00000000-0000-0000-0000-000000000000'"
 llm_usage_daily = sa.Table(

@@ -156,6 +156,13 @@ sa.Index(
     postgresql_where=sa.text("dedupe_key IS NOT NULL"),
 )
 
+llm_dedupe_keys = sa.Table(
+    "llm_dedupe_keys",
+    metadata,
+    sa.Column("tenant_id", sa.Text, primary_key=True),
+    sa.Column("dedupe_key", sa.Text, primary_key=True),
+)
+
 llm_attempts = sa.Table(
     "llm_attempts",
     metadata,
