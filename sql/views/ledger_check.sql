@@ -68,7 +68,7 @@ CROSS JOIN LATERAL (SELECT llmreq_count_budget(b, llmreq_now()) AS now OFFSET 0)
 CROSS JOIN LATERAL (VALUES
   ('spent_usd', (c.now).spent_usd, b.spent_usd), ('spent_tokens', (c.now).spent_tokens, b.spent_tokens),
   ('held_usd', (c.now).held_usd, b.held_usd), ('held_tokens', (c.now).held_tokens, b.held_tokens)) AS x (what, expected, actual)
-WHERE b.period_start = (c.now).period_start AND x.expected <> x.actual
+WHERE b.counted AND b.period_start = (c.now).period_start AND x.expected <> x.actual
 UNION ALL
 SELECT 'claim_booked_twice', a.request_id::text || ' claim ' || a.claim_seq, '1', count(*)::text
 FROM llm_attempts a

@@ -213,6 +213,7 @@ class QueueMachine(RuleBasedStateMachine):
             " SET limit_usd = EXCLUDED.limit_usd, on_exhausted = EXCLUDED.on_exhausted",
             *budget, period, usd, then,
         )  # fmt: skip
+        self.queue.run("SELECT llmreq_count_budgets(llmreq_now())")  # as the next claim would
 
     @step(ceiling=st.sampled_from([None, "100"]))
     def set_ceiling(self, ceiling: str | None) -> None:
