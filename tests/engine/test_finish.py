@@ -163,7 +163,9 @@ def test_attempts_end(queue: Queue) -> None:
     row = queue.insert(max_attempts=2)
     worker = queue.worker(lease=7200)
     for _ in range(2):
-        queue.finish(worker, queue.claim_one(worker), "provider_unavailable", error_message="503", http_status=503)
+        queue.finish(
+            worker, queue.claim_one(worker), "provider_unavailable", error_message="503", http_status=503
+        )
         queue.advance(minutes=2)
     assert (queue.request(row)["status"], queue.request(row)["attempts"]) == ("failed", 2)
 
