@@ -21,6 +21,7 @@ from bench import (
     fairness,
     idle,
     inflight,
+    lanes,
     latency,
     limits,
     money,
@@ -104,6 +105,17 @@ def _inflight(folder: Path, calls: int) -> Figures:
 def _backlog(folder: Path, rows: int) -> Figures:  # noqa: ARG001
     """Buffers per claimed row: long backlog, delayed rows, many tenants, a blocked lane, an old snapshot."""
     return backlog.run(rows)
+
+
+@bench.command("lanes")
+@measured("lanes")
+@click.option("--lanes", "count", default=100_000, show_default=True)
+@click.option("--budgets", default=100_000, show_default=True)
+@click.option("--tenants", default=200_000, show_default=True)
+@click.option("--ended", default=1_000_000, show_default=True)
+def _lanes(folder: Path, count: int, budgets: int, tenants: int, ended: int) -> Figures:  # noqa: ARG001
+    """A poll and a claim beside lanes that are closed, delayed or idle, and budgets that are used up."""
+    return lanes.run(count, budgets, tenants, ended)
 
 
 @bench.command("snapshot")

@@ -56,7 +56,7 @@ BEGIN
       BEGIN
         PERFORM set_config('lock_timeout', '2s', true);
         EXECUTE format('DROP TABLE %I', v_name);
-        INSERT INTO llmreq_meta AS m (key, value) VALUES ('ledger_from', to_date(right(v_name, 8), 'YYYYMMDD') + 1)
+        INSERT INTO llmreq_meta AS m (key, value) VALUES ('ledger_from', to_char(to_date(right(v_name, 8), 'YYYYMMDD') + 1, 'YYYY-MM-DD'))
         ON CONFLICT (key) DO UPDATE SET value = greatest(m.value, EXCLUDED.value), updated_at = llmreq_now();
       EXCEPTION WHEN lock_not_available THEN
         CONTINUE;
@@ -68,7 +68,7 @@ BEGIN
     -- What had no partition of its day: seldom, and never much.
     DELETE FROM llm_attempts_default a WHERE a.claimed_at < p_before::timestamp AT TIME ZONE 'UTC';
     IF FOUND THEN
-      INSERT INTO llmreq_meta AS m (key, value) VALUES ('ledger_from', p_before)
+      INSERT INTO llmreq_meta AS m (key, value) VALUES ('ledger_from', to_char(p_before, 'YYYY-MM-DD'))
       ON CONFLICT (key) DO UPDATE SET value = greatest(m.value, EXCLUDED.value), updated_at = llmreq_now();
     END IF;
   END IF;

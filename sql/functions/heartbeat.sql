@@ -44,12 +44,14 @@ $$;
 
 -- llmreq_beat_again(now)
 -- The first sign of life after nobody beat: every worker's lease begins anew, as if all had beaten when the database came back.
--- Those that are really dead are found one lease later.
+-- Those that are really dead are found one lease later. And every lane with pending rows is looked at: while nobody was there,
+-- inserts left no signals.
 CREATE OR REPLACE FUNCTION llmreq_beat_again(p_now timestamptz) RETURNS void
 LANGUAGE plpgsql
 AS $$
 BEGIN
   IF NOT llmreq_fleet_beats(p_now) THEN
+    INSERT INTO llm_signals (lane, due_at, behind) SELECT p.lane, p_now, true FROM llmreq_pending_lanes() p;
     UPDATE llm_workers w SET lease_until = p_now + make_interval(secs => w.lease_seconds)
     WHERE w.id = ANY (ARRAY(SELECT x.id FROM llm_workers x WHERE x.state <> 'dead' ORDER BY x.id FOR NO KEY UPDATE SKIP LOCKED));
   END IF;

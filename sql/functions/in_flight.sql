@@ -40,7 +40,7 @@ CREATE OR REPLACE TRIGGER llmreq_before_by_hand
 -- back; its answer corrects the booking. The keys of deleted rows may be used again, and their documents are looked at.
 CREATE OR REPLACE FUNCTION llmreq_after_delete() RETURNS trigger
 LANGUAGE plpgsql
-SET llmreq.engine = 'on'
+SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off SET llmreq.engine = 'on'
 AS $$
 DECLARE
   v_calls llmreq_lost_call[] := ARRAY(SELECT llmreq_as_lost_call(d) FROM deleted d WHERE d.status = 'processing' ORDER BY d.id);

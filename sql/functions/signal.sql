@@ -1,7 +1,8 @@
 -- llmreq_signal(lane, due, behind)
 -- Says that a lane has something to claim from `due` on. It appends a row and waits for nobody, so anyone may call it in any transaction
 -- (invariant 9); the next claim reads it. `behind`: what became pending may stand behind the marks of where the lane was empty.
--- Nothing is written for a lane that is due anyway, nor twice for one lane in one transaction.
+-- Nothing is written for a lane that is due anyway, nor twice for one lane in one transaction, nor while no worker is there to read it:
+-- the first one that comes looks at every lane (llmreq_beat_again).
 CREATE OR REPLACE FUNCTION llmreq_signal(p_lane text, p_due timestamptz, p_behind boolean DEFAULT false) RETURNS void
 LANGUAGE plpgsql
 AS $$
@@ -13,6 +14,8 @@ BEGIN
     RETURN;
   ELSIF v_last <> '' AND substr(v_last, strpos(v_last, ' ') + 1) = p_lane
         AND split_part(v_last, ' ', 1)::numeric <= extract(epoch FROM v_due) THEN
+    RETURN;
+  ELSIF NOT EXISTS (SELECT FROM llm_workers w WHERE w.state <> 'dead' AND w.lease_until > llmreq_now()) THEN
     RETURN;
   END IF;
   INSERT INTO llm_signals (lane, due_at, behind) VALUES (p_lane, v_due, p_behind);

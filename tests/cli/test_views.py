@@ -48,7 +48,7 @@ def test_depth_counts_open_requests_only(queue: Queue) -> None:
 
 def test_a_waiting_parent_is_counted_through_its_open_pages(queue: Queue) -> None:
     parent = insert(queue)
-    queue.run(
+    queue.restore(
         "UPDATE llm_requests SET status = 'waiting', claim_seq = claim_seq + 1 WHERE id = %s", parent["id"]
     )
     for page in (1, 2):
@@ -58,7 +58,7 @@ def test_a_waiting_parent_is_counted_through_its_open_pages(queue: Queue) -> Non
 
 
 def test_counting_the_queue_reads_no_history(queue: Queue) -> None:
-    queue.run(
+    queue.restore(
         "INSERT INTO llm_requests (content, provider, model, status, completed_at)"
         " SELECT 'x', 'mine', 'm', 'completed', llmreq_now() FROM generate_series(1, 5000)"
     )

@@ -98,7 +98,7 @@ def test_what_somebody_holds_is_left_out_of_a_finish_and_settled_later(queue: Qu
     assert again == {rows[0]["id"]: True, rows[1]["id"]: False, rows[2]["id"]: False}
 
 
-@pytest.mark.parametrize("held", ["lane", "provider's lane", "budget"])
+@pytest.mark.parametrize("held", ["lane", "provider's lane", "budget", "daily rollup"])
 def test_a_finish_meets_a_held_lane_or_budget_within_its_time_and_says_what_is_blocked(
     queue: Queue, database: str, held: str
 ) -> None:
@@ -108,12 +108,16 @@ def test_a_finish_meets_a_held_lane_or_budget_within_its_time_and_says_what_is_b
     )
     blocked, free = queue.insert(), queue.insert(provider="anthropic", model="claude-haiku-4-5")
     worker = queue.worker()
+    queue.insert()
     claims = {claim["id"]: claim for claim in queue.claim(worker)}
+    (first,) = claims.keys() - {blocked["id"], free["id"]}
+    queue.finish(worker, claims.pop(first))  # makes a row of the daily rollup
     with psycopg.connect(database) as other:
         other.execute({
             "lane": "SELECT FROM llm_lanes WHERE lane = 'openai/gpt-6-luna' FOR UPDATE",
             "provider's lane": "SELECT FROM llm_lanes WHERE lane = 'openai/*' FOR UPDATE",
             "budget": "SELECT FROM llm_budgets FOR UPDATE",
+            "daily rollup": "SELECT FROM llm_usage_daily WHERE model = 'gpt-6-luna' FOR UPDATE",
         }[held])  # fmt: skip
         with pytest.raises(psycopg.errors.LockNotAvailable):
             queue.all(
@@ -231,7 +235,8 @@ def test_after_an_outage_the_first_heartbeat_renews_every_lease(queue: Queue) ->
 
 
 ENGINE_COLUMNS = {
-    "rescues": 32767, "claim_seq": 2**31 - 1, "input_tokens": 2**63 - 1, "estimated_tokens": 2**63 - 1, "cost_usd": -(10**9), "attempts": 9,
+    "rescues": 32767, "claim_seq": 2**31 - 1, "input_tokens": 2**63 - 1, "estimated_tokens": 2**63 - 1,
+    "cost_usd": -(10**9), "attempts": 9,
     "hold_usd": 5, "worker_id": 999999, "response": "forged", "wait_reason": "paused", "created_at": "infinity", "budget_id": 3,
 }  # fmt: skip
 
