@@ -5,11 +5,12 @@ CREATE OR REPLACE FUNCTION llmreq_before_insert() RETURNS trigger
 LANGUAGE plpgsql
 AS $$
 DECLARE
+  v_now timestamptz := llmreq_now();
   v_restores boolean := coalesce(current_setting('llmreq.restore', true), '') = 'on';
   v_problem text;
 BEGIN
   -- Inserting twice is inserting once, also while the first is not committed yet. A key whose request is gone may be used again.
-  IF octet_length(NEW.dedupe_key) <= 2000 AND octet_length(NEW.tenant_id) <= 500 THEN
+  IF NEW.dedupe_key IS NOT NULL AND octet_length(NEW.dedupe_key) <= 2000 AND octet_length(NEW.tenant_id) <= 500 THEN
     INSERT INTO llm_dedupe_keys (tenant_id, dedupe_key) VALUES (NEW.tenant_id, NEW.dedupe_key) ON CONFLICT DO NOTHING;
     IF NOT FOUND AND EXISTS (
          SELECT FROM llm_requests r WHERE r.tenant_id = NEW.tenant_id AND r.dedupe_key = NEW.dedupe_key) THEN
@@ -24,7 +25,21 @@ BEGIN
     RAISE EXCEPTION 'a request begins pending, not %: leave the column out', NEW.status USING ERRCODE = 'LQ008',
       HINT = 'To bring back a dump: SET llmreq.restore = on.';
   END IF;
-  NEW := llmreq_as_new(NEW, v_restores);
+  -- One look for what only the engine writes: it is hardly ever there.
+  IF NEW.claim_seq + NEW.attempts + NEW.rescues <> 0 OR NEW.cost_usd IS DISTINCT FROM 0 OR NEW.unpriced OR NEW.status <> 'pending'
+     OR NEW.input_tokens <> 0 OR NEW.output_tokens <> 0 OR NEW.cache_read_tokens <> 0 OR NEW.cache_write_tokens <> 0
+     OR NEW.reasoning_tokens <> 0
+     OR num_nonnulls(NEW.worker_id, NEW.claimed_at, NEW.completed_at, NEW.published_at, NEW.cancel_requested_at, NEW.wait_reason,
+                     NEW.budget_id, NEW.hold_usd, NEW.hold_tokens, NEW.held_input_tokens, NEW.held_output_tokens, NEW.pages,
+                     NEW.pages_done, NEW.pages_failed, NEW.pages_lane, NEW.brief, NEW.merge_report, NEW.agent_ref, NEW.response,
+                     NEW.parsed_response, NEW.validation_errors, NEW.repairs, NEW.error_code, NEW.error_message,
+                     NEW.error_details) > 0 THEN
+    NEW := llmreq_as_new(NEW);
+  END IF;
+  IF NOT v_restores THEN
+    NEW.created_at := v_now;
+    NEW.updated_at := v_now;
+  END IF;
   IF NEW.kind = 'brief' THEN
     NEW.agent_name := coalesce(NEW.agent_name, 'running-brief');
     NEW.task_type := CASE WHEN NEW.task_type = 'general' THEN 'brief' ELSE NEW.task_type END;
@@ -32,9 +47,18 @@ BEGIN
     NEW.on_unavailable := CASE WHEN NEW.on_unavailable = 'wait' THEN 'degrade' ELSE NEW.on_unavailable END;
   END IF;
 
-  v_problem := coalesce(llmreq_label_problem(NEW), llmreq_time_problem(NEW), llmreq_message_problem(NEW.messages, NEW.content));
+  IF octet_length(concat(NEW.tenant_id, NEW.agent_id, NEW.task_type, NEW.provider, NEW.model, NEW.agent_name, NEW.dedupe_key)) > 100
+     OR strpos(NEW.provider, '/') > 0 OR NEW.scheduled_at NOT BETWEEN '2000-01-01 00:00:00+00' AND v_now + interval '100 years'
+     OR NEW.expires_at IS NOT NULL THEN
+    NEW.scheduled_at := greatest(NEW.scheduled_at, '2000-01-01 00:00:00+00');
+    v_problem := coalesce(llmreq_label_problem(NEW), llmreq_time_problem(NEW));
+    IF v_problem IS NOT NULL THEN
+      NEW := llmreq_bounded(NEW);
+    END IF;
+  END IF;
+  v_problem := coalesce(v_problem, llmreq_message_problem(NEW.messages, NEW.content));
   IF v_problem IS NOT NULL THEN
-    NEW := llmreq_reject(llmreq_bounded(NEW), 'invalid_request', v_problem);
+    NEW := llmreq_reject(NEW, 'invalid_request', v_problem);
   ELSIF NEW.kind = 'embedding' THEN
     NEW := llmreq_reject(NEW, 'invalid_request', format('kind %L is not served by this version: use chat', NEW.kind));
   ELSE
@@ -48,15 +72,15 @@ BEGIN
 
   NEW := llmreq_prepare(llmreq_measure(NEW, least(coalesce(NEW.estimated_tokens, 0), 1000000000)));
   IF NEW.status = 'pending' THEN
-    PERFORM llmreq_signal(NEW.lane, NEW.scheduled_at, NEW.scheduled_at < llmreq_now() - interval '1 s' AND llmreq_is_behind(NEW));
+    PERFORM llmreq_signal(NEW.lane, NEW.scheduled_at, v_now, NEW.scheduled_at < v_now - interval '1 s' AND llmreq_is_behind(NEW));
   END IF;
   RETURN NEW;
 END
 $$;
 
--- llmreq_as_new(row, restores) → row
+-- llmreq_as_new(row) → row
 -- What only the engine writes begins as it must, whatever the INSERT says (invariant 13).
-CREATE OR REPLACE FUNCTION llmreq_as_new(r llm_requests, p_restores boolean) RETURNS llm_requests
+CREATE OR REPLACE FUNCTION llmreq_as_new(r llm_requests) RETURNS llm_requests
 LANGUAGE plpgsql
 AS $$
 BEGIN
@@ -96,11 +120,6 @@ BEGIN
   r.error_code := NULL;
   r.error_message := NULL;
   r.error_details := NULL;
-  r.scheduled_at := greatest(coalesce(r.scheduled_at, llmreq_now()), '2000-01-01 00:00:00+00');
-  IF NOT p_restores THEN
-    r.created_at := llmreq_now();
-    r.updated_at := r.created_at;
-  END IF;
   RETURN r;
 END
 $$;

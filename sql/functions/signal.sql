@@ -1,25 +1,27 @@
--- llmreq_signal(lane, due, behind)
+-- llmreq_signal(lane, due, now, behind)
 -- Says that a lane has something to claim from `due` on. It appends a row and waits for nobody, so anyone may call it in any transaction
 -- (invariant 9); the next claim reads it. `behind`: what became pending may stand behind the marks of where the lane was empty.
 -- Nothing is written for a lane that is due anyway, nor twice for one lane in one transaction, nor while no worker is there to read it:
 -- the first one that comes looks at every lane (llmreq_beat_again).
-CREATE OR REPLACE FUNCTION llmreq_signal(p_lane text, p_due timestamptz, p_behind boolean DEFAULT false) RETURNS void
+CREATE OR REPLACE FUNCTION llmreq_signal(p_lane text, p_due timestamptz, p_now timestamptz, p_behind boolean DEFAULT false) RETURNS void
 LANGUAGE plpgsql
 AS $$
 DECLARE
-  v_due timestamptz := greatest(p_due, llmreq_now());
-  v_last text := current_setting('llmreq.signalled', true);  -- 'epoch lane' of this transaction's last signal
+  v_due timestamptz := greatest(p_due, p_now);
+  v_last text := current_setting('llmreq.signalled', true);  -- 'microseconds lane': what this transaction knows to be due
 BEGIN
-  IF p_lane IS NULL OR NOT p_behind AND EXISTS (SELECT FROM llm_due d WHERE d.lane = p_lane AND d.due_at <= v_due) THEN
-    RETURN;
-  ELSIF v_last <> '' AND substr(v_last, strpos(v_last, ' ') + 1) = p_lane
-        AND split_part(v_last, ' ', 1)::numeric <= extract(epoch FROM v_due) THEN
-    RETURN;
-  ELSIF NOT EXISTS (SELECT FROM llm_workers w WHERE w.state <> 'dead' AND w.lease_until > llmreq_now()) THEN
-    RETURN;
+  IF NOT p_behind THEN
+    IF split_part(v_last, ' ', 2) = p_lane AND split_part(v_last, ' ', 1)::bigint <= extract(epoch FROM v_due) * 1000000 THEN
+      RETURN;
+    END IF;
+    PERFORM set_config('llmreq.signalled', (extract(epoch FROM v_due) * 1000000)::bigint || ' ' || p_lane, true);
+    IF EXISTS (SELECT FROM llm_due d WHERE d.lane = p_lane AND d.due_at <= v_due) THEN
+      RETURN;
+    END IF;
   END IF;
-  INSERT INTO llm_signals (lane, due_at, behind) VALUES (p_lane, v_due, p_behind);
-  PERFORM set_config('llmreq.signalled', extract(epoch FROM v_due) || ' ' || p_lane, true);
+  IF p_lane IS NOT NULL AND EXISTS (SELECT FROM llm_workers w WHERE w.state <> 'dead' AND w.lease_until > p_now) THEN
+    INSERT INTO llm_signals (lane, due_at, behind) VALUES (p_lane, v_due, p_behind);
+  END IF;
 END
 $$;
 
@@ -39,7 +41,7 @@ CREATE OR REPLACE FUNCTION llmreq_after_move() RETURNS trigger
 LANGUAGE plpgsql
 AS $$
 BEGIN
-  PERFORM llmreq_signal(NEW.lane, NEW.scheduled_at, llmreq_is_behind(NEW));
+  PERFORM llmreq_signal(NEW.lane, NEW.scheduled_at, llmreq_now(), llmreq_is_behind(NEW));
   RETURN NULL;
 END
 $$;
@@ -70,7 +72,7 @@ BEGIN
     SELECT d.lane, greatest(NEW.blocked_until, llmreq_now()), false FROM llm_due d
     WHERE (d.provider = NEW.provider OR NEW.provider = '*') AND d.due_at > llmreq_now();
   ELSE
-    PERFORM llmreq_signal(NEW.lane, NEW.blocked_until);
+    PERFORM llmreq_signal(NEW.lane, NEW.blocked_until, llmreq_now());
   END IF;
   RETURN NEW;
 END

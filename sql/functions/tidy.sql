@@ -53,7 +53,7 @@ BEGIN
     WHERE l.lane = v_lane AND l.in_flight <> n.running;
     GET DIAGNOSTICS v_changed = ROW_COUNT;
     v_total := v_total + v_changed;
-    PERFORM llmreq_signal(v_lane, llmreq_now()) WHERE v_changed > 0;
+    PERFORM llmreq_signal(v_lane, llmreq_now(), llmreq_now()) WHERE v_changed > 0;
   END LOOP;
   RETURN v_total;
 END
