@@ -9,6 +9,7 @@ CREATE OR REPLACE FUNCTION llmreq_admit(
   l llm_lanes, p_picked llmreq_picked[], p_prices llmreq_token_price[], p_ceiling numeric, p_now timestamptz
 ) RETURNS llmreq_picked[]
 LANGUAGE plpgsql
+SET enable_nestloop = on SET enable_hashjoin = off SET enable_mergejoin = off  -- of a hundred thousand budgets a few are looked up
 AS $$
 DECLARE
   v_wanted integer[];

@@ -114,6 +114,8 @@ AS $$
 BEGIN
   NEW.updated_at := llmreq_now();
   NEW.wake_at := 'epoch';
+  NEW.needs_usd := 0;  -- a limit that was lowered may be below what somebody needs: all are asked
+  NEW.needs_tokens := 0;
   IF TG_OP = 'UPDATE' AND (NEW.scope, NEW.subject, NEW.period) IS NOT DISTINCT FROM (OLD.scope, OLD.subject, OLD.period) THEN
     RETURN NEW;
   END IF;

@@ -27,7 +27,8 @@ BEGIN
     FROM llm_requests r WHERE r.status = 'pending' AND r.budget_id IS NULL
     GROUP BY r.lane
     UNION ALL
-    SELECT count(*), 0, coalesce(llmreq_refusal(llmreq_budget_now(b, v_now), b.needs_usd, b.needs_tokens) NOT IN ('held', 'exhausted'), true)
+    SELECT count(*), 0, NOT llmreq_waits(llmreq_budget_now(b, v_now), min(r.hold_usd), min(r.hold_tokens))
+                        OR NOT llmreq_waits(llmreq_budget_now(b, v_now), max(r.hold_usd), max(r.hold_tokens))
     FROM llm_requests r JOIN llm_budgets b ON b.id = r.budget_id
     WHERE r.status = 'pending' AND r.budget_id IS NOT NULL
     GROUP BY b.id

@@ -44,8 +44,7 @@ BEGIN
   UPDATE llm_budgets b
   SET period_start = (w.now).period_start, spent_usd = w.spent_usd, held_usd = w.held_usd, spent_tokens = w.spent_tokens,
       held_tokens = w.held_tokens, warned = w.threshold, updated_at = p_now,
-      wake_at = CASE WHEN b.waiting AND (w.held_usd < b.held_usd OR w.held_tokens < b.held_tokens OR w.spent_usd < b.spent_usd)
-                     THEN least(b.wake_at, p_now) ELSE b.wake_at END
+      wake_at = CASE WHEN b.waiting THEN least(b.wake_at, p_now) ELSE b.wake_at END
   FROM warned w WHERE b.id = w.id;
 END
 $$;

@@ -61,9 +61,9 @@ def test_an_empty_or_older_or_newer_schema_is_refused_with_what_to_do(empty_data
         with pytest.raises(DatabaseUnavailableError, match="upgrade llmreq"):
             require_current(empty_database)
         connection.execute("UPDATE alembic_version SET version_num = '0001'")
-        with pytest.raises(DatabaseUnavailableError, match="needs 0006: run llmreq migrate"):
+        with pytest.raises(DatabaseUnavailableError, match="needs 0007: run llmreq migrate"):
             require_current(empty_database)
-        connection.execute("UPDATE alembic_version SET version_num = '0006'")
+        connection.execute("UPDATE alembic_version SET version_num = '0007'")
         connection.execute("UPDATE llmreq_meta SET value = 'other' WHERE key = 'sql'")
     with pytest.raises(
         DatabaseUnavailableError, match="functions are of another version: run llmreq migrate"

@@ -61,6 +61,7 @@ llm_budgets = sa.Table(
     time("updated_at", default=True),
     sa.Column("counted", sa.Boolean, nullable=False, server_default=sa.false()),
     sa.Column("wake_at", TIMESTAMP(timezone=True), nullable=False, server_default=sa.text("'epoch'")),
+    text("tenant_cursor", ""),
 )
 sa.Index(
     "llm_budgets_subject_idx",

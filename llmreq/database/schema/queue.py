@@ -105,13 +105,29 @@ sa.Index(
     _requests.id,
     postgresql_where=_pending,
 )
+_waiting = sa.text("status = 'pending' AND budget_id IS NOT NULL")
 sa.Index(
     "llm_requests_budget_idx",
     _requests.budget_id,
+    _requests.tenant_id,
     _requests.priority,
     _requests.scheduled_at,
     _requests.id,
-    postgresql_where=sa.text("status = 'pending' AND budget_id IS NOT NULL"),
+    postgresql_where=_waiting,
+)
+sa.Index(
+    "llm_requests_budget_usd_idx",
+    _requests.budget_id,
+    _requests.tenant_id,
+    _requests.hold_usd,
+    postgresql_where=_waiting,
+)
+sa.Index(
+    "llm_requests_budget_tokens_idx",
+    _requests.budget_id,
+    _requests.tenant_id,
+    _requests.hold_tokens,
+    postgresql_where=_waiting,
 )
 sa.Index(
     "llm_requests_ended_idx",

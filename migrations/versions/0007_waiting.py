@@ -1,0 +1,36 @@
+"""What waits for a budget, found by whose it is and by what it needs.
+
+Revision ID: 0007
+Revises: 0006
+"""
+
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+branch_labels = None
+depends_on = None
+
+UPGRADE = """
+DROP INDEX llm_requests_budget_idx;
+CREATE INDEX llm_requests_budget_idx ON llm_requests (budget_id, tenant_id, priority, scheduled_at, id)
+    WHERE status = 'pending' AND budget_id IS NOT NULL;
+CREATE INDEX llm_requests_budget_usd_idx ON llm_requests (budget_id, tenant_id, hold_usd)
+    WHERE status = 'pending' AND budget_id IS NOT NULL;
+CREATE INDEX llm_requests_budget_tokens_idx ON llm_requests (budget_id, tenant_id, hold_tokens)
+    WHERE status = 'pending' AND budget_id IS NOT NULL;
+ALTER TABLE llm_budgets ADD COLUMN tenant_cursor text NOT NULL DEFAULT '';
+"""
+
+
+def upgrade() -> None:
+    op.execute(UPGRADE)
+
+
+def downgrade() -> None:
+    op.execute("ALTER TABLE llm_budgets DROP COLUMN tenant_cursor CASCADE")
+    op.execute("DROP INDEX llm_requests_budget_idx, llm_requests_budget_usd_idx, llm_requests_budget_tokens_idx")
+    op.execute(
+        "CREATE INDEX llm_requests_budget_idx ON llm_requests (budget_id, priority, scheduled_at, id)"
+        " WHERE status = 'pending' AND budget_id IS NOT NULL"
+    )
