@@ -32,6 +32,7 @@ class ErrorCode(StrEnum):
     UNKNOWN_AGENT = "unknown_agent"
     UNPRICED = "unpriced"
     BUDGET_EXCEEDED = "budget_exceeded"
+    UNBOUNDED_COST = "unbounded_cost"
     EXPIRED = "expired"
     POISONED = "poisoned"
     PARTIAL_FAILURE = "partial_failure"

@@ -1,4 +1,4 @@
-"""What waits for a budget, found by whose it is and by what it needs.
+"""What waits for a budget, found by whose it is and by what it needs; and what a hold must know beside bytes.
 
 Revision ID: 0007
 Revises: 0006
@@ -20,6 +20,7 @@ CREATE INDEX llm_requests_budget_usd_idx ON llm_requests (budget_id, tenant_id, 
 CREATE INDEX llm_requests_budget_tokens_idx ON llm_requests (budget_id, tenant_id, hold_tokens)
     WHERE status = 'pending' AND budget_id IS NOT NULL;
 ALTER TABLE llm_budgets ADD COLUMN tenant_cursor text NOT NULL DEFAULT '';
+ALTER TABLE llm_requests ADD COLUMN images integer, ADD COLUMN choices integer, ADD COLUMN unbounded text;
 """
 
 
@@ -28,6 +29,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("ALTER TABLE llm_requests DROP COLUMN images, DROP COLUMN choices, DROP COLUMN unbounded CASCADE")
     op.execute("ALTER TABLE llm_budgets DROP COLUMN tenant_cursor CASCADE")
     op.execute("DROP INDEX llm_requests_budget_idx, llm_requests_budget_usd_idx, llm_requests_budget_tokens_idx")
     op.execute(

@@ -48,13 +48,13 @@ BEGIN
   END LOOP;
 
   FOR v_row IN
-    SELECT k.n, q.id, h.usd, h.tokens,
+    SELECT k.n, q.id, h.usd, h.tokens, coalesce(q.unbounded, CASE WHEN h.tokens IS NULL THEN 'image' END) AS unbounded,
            ARRAY(SELECT b.id FROM llmreq_scopes(q.tenant_id, q.agent_id, q.task_type, l.lane, q.run_id) s
                  JOIN llm_budgets b ON b.scope = s.scope AND b.subject = s.subject ORDER BY b.id) AS budgets
     FROM unnest(p_picked) WITH ORDINALITY AS k (id, tenant_id, priority, scheduled_at, input_tokens, output_tokens, start_at, end_at, crowded, n)
     JOIN llm_requests q ON q.id = k.id
-    CROSS JOIN LATERAL llmreq_hold(l.provider, q.input_bytes, octet_length(q.response), q.output_cap, q.service_tier, q.writes_cache,
-                                   p_prices, p_ceiling) h
+    CROSS JOIN LATERAL llmreq_hold(l.provider, l.model, q.input_bytes, octet_length(q.response), q.output_cap, q.images, q.choices,
+                                   q.unbounded, q.service_tier, q.writes_cache, p_prices, p_ceiling) h
     WHERE q.id = ANY (ARRAY(SELECT x.id FROM unnest(p_picked) x)) AND lower(q.status) = 'pending' AND lower(q.lane) = lower(l.lane)
       AND q.budget_id IS NULL
     ORDER BY k.n
@@ -71,7 +71,7 @@ BEGIN
       CONTINUE WHEN v_refusal IS NULL;
       v_step := CASE WHEN v_refusal = 'held' THEN 'wait'
                      WHEN v_budgets[v_at].on_exhausted = 'degrade' THEN 'degrade'
-                     WHEN v_refusal IN ('never', 'unpriced') THEN 'fail'
+                     WHEN v_refusal IN ('never', 'unpriced', 'unbounded') THEN 'fail'
                      ELSE v_budgets[v_at].on_exhausted END;
       -- Of several refusals the one that settles the matter: at no cost, at an end, later.
       IF array_position(v_order, v_step) > array_position(v_order, v_action) THEN
@@ -97,8 +97,9 @@ BEGIN
         format('waits for the budget of %s', llmreq_budget_name(v_budgets[v_by])))::llmreq_set_aside;
     ELSIF v_action <> 'leave' THEN
       v_ends := v_ends || ROW(v_row.id, v_locked[v_by], v_row.usd, v_row.tokens,
-        CASE WHEN v_action = 'degrade' THEN NULL WHEN v_why = 'unpriced' THEN 'unpriced' ELSE 'budget_exceeded' END,
-        llmreq_refusal_message(v_budgets[v_by], l.lane, v_why, v_row.usd, v_row.tokens))::llmreq_set_aside;
+        CASE WHEN v_action = 'degrade' THEN NULL WHEN v_why = 'unpriced' THEN 'unpriced' WHEN v_why = 'unbounded' THEN 'unbounded_cost'
+             ELSE 'budget_exceeded' END,
+        llmreq_refusal_message(v_budgets[v_by], l.lane, v_why, v_row.usd, v_row.tokens, v_row.unbounded))::llmreq_set_aside;
     END IF;
   END LOOP;
 
@@ -131,8 +132,10 @@ BEGIN
 END
 $$;
 
--- llmreq_refusal_message(budget, lane, why, usd, tokens) → one line: what is wrong, what to do
-CREATE OR REPLACE FUNCTION llmreq_refusal_message(b llm_budgets, p_lane text, p_why text, p_usd numeric, p_tokens bigint) RETURNS text
+-- llmreq_refusal_message(budget, lane, why, usd, tokens, unbounded) → one line: what is wrong, what to do
+CREATE OR REPLACE FUNCTION llmreq_refusal_message(
+  b llm_budgets, p_lane text, p_why text, p_usd numeric, p_tokens bigint, p_unbounded text
+) RETURNS text
 LANGUAGE plpgsql STABLE
 AS $$
 DECLARE
@@ -142,6 +145,8 @@ BEGIN
   RETURN CASE p_why
     WHEN 'unpriced' THEN format('the price of %s is unknown and the budget of %s covers it: llmreq prices set, or llmreq budgets ceiling, '
                                 'then llmreq retry', p_lane, llmreq_budget_name(b))
+    WHEN 'unbounded' THEN format('what %s costs on %s nobody can bound, and the budget of %s covers it: leave it out, or ask without that '
+                                 'budget, then llmreq retry', p_unbounded, p_lane, llmreq_budget_name(b))
     WHEN 'never' THEN format('it may cost up to %s, more than the whole budget of %s: lower max_output_tokens or raise the budget, '
                              'then llmreq retry', v_needs, llmreq_budget_name(b))
     ELSE format('it may cost up to %s, and of the budget of %s too little is left: raise it, or wait for the next period, then llmreq retry',

@@ -188,23 +188,37 @@ END
 $$;
 
 -- llmreq_measure(row, estimate) → row
--- How long a row's input is and what its call may hold: the tokens its producer counted, else an estimate.
+-- How long a row's input is, in bytes of everything that can reach the provider, and what its call may hold: the tokens its producer
+-- counted, else an estimate. `images`, `choices` and `unbounded` say what bytes do not (invariant 12); NULL for most rows.
 CREATE OR REPLACE FUNCTION llmreq_measure(r llm_requests, p_estimate bigint) RETURNS llm_requests
 LANGUAGE plpgsql
 AS $$
 DECLARE
-  v_input text := concat(r.messages::text, r.content, r.response_schema::text, r.tools::text);
+  v_input text := concat(r.messages::text, r.content, r.response_schema::text, r.tools::text, r.tool_choice::text, r.params::text);
+  v_again integer := coalesce(octet_length(r.response_schema::text), 0);  -- a schema may stand in the prompt, and as a tool or a format
+  v_data_bytes bigint := 0;
 BEGIN
+  r.images := NULL;
+  r.unbounded := llmreq_unbounded_param(r.params, r.tools);
+  r.choices := CASE WHEN r.params ?| '{n,best_of}' THEN nullif(llmreq_choices(r.params), 1) END;
+  IF strpos(r.messages::text, '"type"') > 0 THEN
+    SELECT nullif(m.images, 0), m.data_bytes, coalesce(r.unbounded, m.unbounded) INTO r.images, v_data_bytes, r.unbounded
+    FROM llmreq_media(r.messages) m;
+  END IF;
   IF r.agent_ref IS NOT NULL THEN
-    SELECT concat(v_input, a.system_prompt, CASE WHEN r.response_schema IS NULL THEN a.output_schema::text END) INTO v_input
+    SELECT concat(v_input, a.system_prompt, CASE WHEN r.response_schema IS NULL THEN a.output_schema::text END),
+           v_again + CASE WHEN r.response_schema IS NULL THEN coalesce(octet_length(a.output_schema::text), 0) ELSE 0 END
+    INTO v_input, v_again
     FROM llm_agents a WHERE a.id = r.agent_ref;
+    v_again := v_again + coalesce(octet_length((r.params -> 'labels')::text), 0);  -- an agent's labels stand in its prompt
   END IF;
   -- What may make its tokens dearer.
   r.service_tier := CASE WHEN r.params ? 'service_tier' THEN nullif(llmreq_service_tier(r.params ->> 'service_tier'), 'standard') END;
   r.writes_cache := strpos(v_input, '"cache_control"') > 0 OR coalesce(r.params ?| '{cache_control,prompt_cache_retention,prompt_cache_options}', false);
-  r.input_bytes := octet_length(v_input);
+  r.input_bytes := least(octet_length(v_input)::bigint - v_data_bytes + v_again, 2147483647);
   r.output_cap := llmreq_output_cap(r.params);
-  r.estimated_tokens := CASE WHEN p_estimate > 0 THEN p_estimate ELSE llmreq_estimate_tokens(v_input) + r.output_cap END;
+  r.estimated_tokens := CASE WHEN p_estimate > 0 THEN p_estimate
+    ELSE greatest(1, llmreq_estimate_tokens(v_input) - v_data_bytes / 3) + 1000 * coalesce(r.images, 0) + r.output_cap END;
   RETURN r;
 END
 $$;

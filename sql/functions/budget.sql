@@ -53,12 +53,15 @@ $$;
 --   exhausted  too much is spent in this period
 --   never      it would not fit an empty budget
 --   unpriced   the budget is in dollars and nobody knows what the call may cost
+--   unbounded  nobody can say how many tokens the call may have
 CREATE OR REPLACE FUNCTION llmreq_refusal(b llm_budgets, p_usd numeric, p_tokens bigint) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 AS $$
   SELECT CASE
+    WHEN p_tokens IS NULL THEN 'unbounded'
     WHEN (b).limit_usd IS NOT NULL AND p_usd IS NULL THEN 'unpriced'
-    WHEN p_usd > (b).limit_usd OR p_tokens > (b).limit_tokens THEN 'never'
+    -- A limit of 0 is a stop, not a size.
+    WHEN p_usd > (b).limit_usd AND (b).limit_usd > 0 OR p_tokens > (b).limit_tokens AND (b).limit_tokens > 0 THEN 'never'
     WHEN p_usd > 0 AND p_usd > (b).limit_usd - (b).spent_usd OR p_tokens > (b).limit_tokens - (b).spent_tokens THEN 'exhausted'
     WHEN p_usd > 0 AND p_usd > (b).limit_usd - (b).spent_usd - (b).held_usd
       OR p_tokens > (b).limit_tokens - (b).spent_tokens - (b).held_tokens THEN 'held'

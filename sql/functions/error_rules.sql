@@ -10,7 +10,7 @@
 --   breaker   how many such failures in a row close the lane for a while; NULL: never
 CREATE OR REPLACE FUNCTION llmreq_error_rules()
 RETURNS TABLE (code text, charged boolean, retry text, fallback boolean, breaker integer, meaning text)
-LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 22
+LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 23
 AS $$
   VALUES
     ('provider_unavailable', true,  'backoff',    true,  5,    'no connection, or the provider answered 5xx'),
@@ -31,6 +31,7 @@ AS $$
     ('unknown_agent',        false, 'never',      false, NULL, 'no stored agent of that name and version'),
     ('unpriced',             false, 'never',      false, NULL, 'a budget applies and the model''s price is unknown'),
     ('budget_exceeded',      false, 'never',      false, NULL, 'the request can never fit its budget'),
+    ('unbounded_cost',       false, 'never',      false, NULL, 'a budget applies, and what the request holds has no bound'),
     ('expired',              false, 'never',      false, NULL, 'expires_at passed before an answer came'),
     ('poisoned',             false, 'never',      false, NULL, 'its worker died during this request three times'),
     ('partial_failure',      false, 'never',      false, NULL, 'some pages of the document failed'),

@@ -112,7 +112,12 @@ BEGIN
         FROM llm_requests r WHERE r.parent_id = p.id) n
       WHERE q.id = p.id;
     ELSIF c.running = 0 THEN
-      UPDATE llm_requests q SET status = 'pending', scheduled_at = v_now, updated_at = v_now
+      -- It will be asked with the result of the page before, which its hold must know.
+      UPDATE llm_requests q
+      SET status = 'pending', scheduled_at = v_now, updated_at = v_now,
+          input_bytes = (llmreq_measure(q, q.estimated_tokens)).input_bytes + (
+            SELECT coalesce(max(greatest(octet_length(r.response), octet_length(r.parsed_response::text))), 0) FROM llm_requests r
+            WHERE r.parent_id = p.id AND r.status = 'completed')
       WHERE q.parent_id = p.id AND q.status = 'waiting'
         AND q.page = (SELECT min(r.page) FROM llm_requests r WHERE r.parent_id = p.id AND r.status = 'waiting');
     END IF;

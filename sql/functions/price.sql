@@ -74,20 +74,23 @@ BEGIN
 END
 $$;
 
--- llmreq_hold(provider, input bytes, last answer's bytes, output cap, tier, writes cache, prices, ceiling) → (usd, tokens, unpriced)
--- The most a call can cost: with OpenAI's tokenizers no text has more tokens than bytes / 1.4 (hex and base64 come nearest), with
--- others a token is at least a byte; a re-ask sends the last answer again, and the answer ends at its cap; at the dearest rate such a prompt can meet. Where no price is known, at the ceiling, and
--- NULL without one.
+-- llmreq_hold(lane's provider, its model, request row, prices, ceiling) → (usd, tokens, unpriced)
+-- The most a call can cost (invariant 12): with OpenAI's tokenizers no text has more tokens than bytes / 1.4 (hex and base64 come
+-- nearest), with others a token is at least a byte; what the worker adds has 2,000 bytes, and a re-ask the last answer again with its
+-- errors; each image has its vendor's bound; every answer ends at the cap; at the highest rate such a prompt can meet. Where no price is
+-- known, at the ceiling, and NULL without one. Tokens are NULL where nobody can bound them: then nothing that caps may take it.
 CREATE OR REPLACE FUNCTION llmreq_hold(
-  p_provider text, p_input_bytes integer, p_answer_bytes integer, p_output_cap integer, p_tier text, p_writes_cache boolean,
-  p_prices llmreq_token_price[], p_ceiling numeric
+  p_provider text, p_model text, p_input_bytes integer, p_answer_bytes integer, p_output_cap integer, p_images integer, p_choices integer,
+  p_unbounded text, p_tier text, p_writes_cache boolean, p_prices llmreq_token_price[], p_ceiling numeric
 ) RETURNS TABLE (usd numeric, tokens bigint, unpriced boolean)
 LANGUAGE sql IMMUTABLE PARALLEL SAFE ROWS 1
 AS $$
   SELECT coalesce(known.usd, (b.input + b.output) * p_ceiling), b.input + b.output, known.usd IS NULL
-  FROM (SELECT ceil((coalesce(p_input_bytes, 0) + 2 * coalesce(p_answer_bytes, 0) + 1000)
-                    / CASE WHEN p_provider = 'openai' THEN 1.4 ELSE 1.0 END)::bigint AS input,
-               coalesce(p_output_cap, 4096)::bigint AS output) b
+  FROM (SELECT CASE WHEN p_unbounded IS NULL THEN
+                 ceil((coalesce(p_input_bytes, 0) + 2 * coalesce(p_answer_bytes, 0)::bigint + CASE WHEN p_answer_bytes > 0 THEN 10000 ELSE 2000 END)
+                      / CASE WHEN p_provider = 'openai' THEN 1.4 ELSE 1.0 END)::bigint
+                 + CASE WHEN p_images IS NULL THEN 0 ELSE p_images::bigint * llmreq_image_tokens(p_provider, p_model) END END AS input,
+               coalesce(p_output_cap, 4096)::bigint * coalesce(p_choices, 1) AS output) b
   CROSS JOIN LATERAL (
     SELECT CASE WHEN count(*) = count(x.input_usd)
                 THEN b.input * max(CASE WHEN p_writes_cache THEN x.writes_usd ELSE x.input_usd END) + b.output * max(x.output_usd)

@@ -34,8 +34,8 @@ BEGIN
     SELECT r.id, k.tenant_id, k.priority, k.scheduled_at, k.input_tokens, k.output_tokens, k.start_at, k.end_at, k.crowded,
            h.usd, h.tokens, h.unpriced
     FROM picked k JOIN llm_requests r ON r.id = k.id
-    CROSS JOIN LATERAL llmreq_hold(l.provider, r.input_bytes, octet_length(r.response), r.output_cap, r.service_tier, r.writes_cache,
-                                   v_prices, v_ceiling) h
+    CROSS JOIN LATERAL llmreq_hold(l.provider, l.model, r.input_bytes, octet_length(r.response), r.output_cap, r.images, r.choices,
+                                   r.unbounded, r.service_tier, r.writes_cache, v_prices, v_ceiling) h
     -- By the ids themselves: a plan that was made while the table was empty would read all of it to join. And written so that
     -- no plan can take it for the predicate of the pending index and walk that.
     WHERE r.id = ANY (ARRAY(SELECT x.id FROM picked x)) AND lower(r.status) = 'pending' AND lower(r.lane) = lower(l.lane)

@@ -78,7 +78,7 @@ def test_a_budget_covers_its_scope_and_nothing_else(queue: Queue, scope: str, su
     }
     inside = queue.insert(**mine)
     outside = queue.insert(provider="anthropic", model="claude-haiku-4-5")
-    row = budget(queue, scope, subject, limit_usd=0, on_exhausted="wait")
+    row = budget(queue, scope, subject, limit_usd="0.000000000001", on_exhausted="wait")
     worker = queue.worker()
     taken = {claim["id"] for claim in queue.claim(worker)}
     refused = queue.request(inside)

@@ -195,7 +195,7 @@ def test_pages_that_end_without_a_call_turn_their_document_too(queue: Queue, end
         queue.set_clock(queue.now.replace(hour=21))
         queue.one("SELECT llmreq_expire()")
     elif end == "budget":
-        queue.run("INSERT INTO llm_budgets (scope, period, limit_usd) VALUES ('all', 'day', 0)")
+        queue.run("INSERT INTO llm_budgets (scope, period, limit_usd) VALUES ('all', 'day', 0.000000000001)")
         queue.claim(worker)
     else:
         for _ in range(3):

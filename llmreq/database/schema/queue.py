@@ -92,6 +92,9 @@ llm_requests = sa.Table(
     sa.Column("agent_ref", sa.Integer),
     sa.Column("page_start", sa.Integer),
     sa.Column("page_end", sa.Integer),
+    sa.Column("images", sa.Integer),
+    sa.Column("choices", sa.Integer),
+    text("unbounded"),
 )
 
 _pending = sa.text("status = 'pending' AND budget_id IS NULL")
