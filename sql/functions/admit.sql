@@ -2,7 +2,8 @@
 -- A part of the claim, called only where budgets exist. It locks the rows and the budgets, takes the holds of what it admits, and
 -- puts aside what it does not, so that the next claim finds what stands behind:
 --   waits     for the budget that refused it (budget_id): llmreq_wake brings it back when there is room
---   fails     budget_exceeded or unpriced: it could never run, or the budget's on_exhausted says so
+--   fails     budget_exceeded or unpriced: it could never run, or the budget's on_exhausted says so; a routed request goes to its route's
+--             next open candidate instead, which may cost less or stand under other budgets
 --   degrades  to local/rules, which costs nothing
 -- A budget that a finish holds at this moment is tried again for a few milliseconds; then its rows stay where they are.
 CREATE OR REPLACE FUNCTION llmreq_admit(
@@ -117,12 +118,18 @@ BEGIN
   END IF;
   IF v_ends <> '{}' THEN
     UPDATE llm_requests q
-    SET status = CASE WHEN a.code IS NULL THEN 'pending' ELSE 'failed' END, claim_seq = q.claim_seq + 1, wait_reason = NULL,
-        lane = CASE WHEN a.code IS NULL THEN 'local/rules' ELSE q.lane END,
+    SET status = CASE WHEN n.ends THEN 'failed' ELSE 'pending' END, claim_seq = q.claim_seq + 1, wait_reason = NULL,
+        lane = CASE WHEN n.ends THEN q.lane ELSE coalesce(n.lane, 'local/rules') END,
         route_id = CASE WHEN a.code IS NULL THEN NULL ELSE q.route_id END,
-        error_code = a.code, error_message = CASE WHEN a.code IS NOT NULL THEN a.message END,
-        completed_at = CASE WHEN a.code IS NOT NULL THEN p_now END, updated_at = p_now
-    FROM unnest(v_ends) a WHERE q.id = a.id AND q.id = ANY (ARRAY(SELECT x.id FROM unnest(v_ends) x));
+        route_position = coalesce(n.route_position, q.route_position),
+        error_code = CASE WHEN n.ends THEN a.code END, error_message = CASE WHEN n.ends THEN a.message END,
+        completed_at = CASE WHEN n.ends THEN p_now END, updated_at = p_now
+    FROM unnest(v_ends) a
+    JOIN llm_requests r ON r.id = a.id
+    CROSS JOIN LATERAL (
+      SELECT a.code IS NOT NULL AND c.lane IS NULL AS ends, c.lane, c.route_position
+      FROM llmreq_next_candidate(CASE WHEN a.code IS NOT NULL THEN r.route_id END, r.route_position) c) n
+    WHERE q.id = a.id AND q.id = ANY (ARRAY(SELECT x.id FROM unnest(v_ends) x));
     PERFORM llmreq_turn_pages(x.parents) FROM (
       SELECT array_agg(DISTINCT q.parent_id) AS parents FROM llm_requests q
       WHERE q.id = ANY (ARRAY(SELECT a.id FROM unnest(v_ends) a)) AND q.parent_id IS NOT NULL AND q.status = 'failed') x

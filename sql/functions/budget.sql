@@ -1,5 +1,6 @@
 -- llmreq_scopes(tenant, agent, task_type, lane, run) → (scope, subject)
--- Every name under which a budget can cover a call. A model may be named alone or with its provider. What is done without any
+-- Every name under which a budget can cover a call. A model may be named alone or with its provider, and covers its dated snapshots
+-- (families as in the price book). What is done without any
 -- provider (local/rules, local/pages) costs nothing and no budget covers it: a request that is degraded to it is never refused again.
 CREATE OR REPLACE FUNCTION llmreq_scopes(p_tenant text, p_agent text, p_task_type text, p_lane text, p_run uuid)
 RETURNS TABLE (scope text, subject text)
@@ -8,8 +9,11 @@ AS $$
   SELECT s.scope, s.subject
   FROM (VALUES ('all', ''), ('tenant', p_tenant), ('agent', p_agent), ('task_type', p_task_type),
                ('provider', split_part(p_lane, '/', 1)), ('model', p_lane), ('model', substr(p_lane, strpos(p_lane, '/') + 1)),
-               ('run', p_run::text)) AS s (scope, subject)
-  WHERE p_lane NOT IN ('local/rules', 'local/pages')
+               ('run', p_run::text),
+               ('model', nullif(llmreq_model_family(p_lane), p_lane)),
+               ('model', CASE WHEN llmreq_model_family(p_lane) <> p_lane
+                              THEN llmreq_model_family(substr(p_lane, strpos(p_lane, '/') + 1)) END)) AS s (scope, subject)
+  WHERE p_lane NOT IN ('local/rules', 'local/pages') AND s.subject IS NOT NULL
 $$;
 
 -- llmreq_period_start(period, at) → when the hour, UTC day or month of that moment began; the epoch for a total
@@ -115,6 +119,10 @@ CREATE OR REPLACE FUNCTION llmreq_before_budget() RETURNS trigger
 LANGUAGE plpgsql
 AS $$
 BEGIN
+  IF NEW.scope = 'model' AND NEW.subject LIKE '%*%' THEN
+    RAISE EXCEPTION 'a budget of model %: patterns are not matched', NEW.subject USING ERRCODE = '22023',
+      HINT = 'Name a model, which covers its dated snapshots, or its provider.';
+  END IF;
   NEW.updated_at := llmreq_now();
   NEW.wake_at := 'epoch';
   NEW.needs_usd := 0;  -- a limit that was lowered may be below what somebody needs: all are asked

@@ -42,11 +42,8 @@ BEGIN
   END;
   next := CASE WHEN v_again THEN p_retry ELSE 'failed' END;
   IF NOT v_again AND p_fallback AND p_route_id IS NOT NULL THEN
-    SELECT c.lane, c.position INTO lane, route_position
-    FROM llm_routes t CROSS JOIN LATERAL unnest(t.candidates) WITH ORDINALITY AS c (lane, position)
-    WHERE t.id = p_route_id AND c.position > p_route_position AND llmreq_open(c.lane)
-    ORDER BY c.position LIMIT 1;
-    IF FOUND THEN
+    SELECT c.lane, c.route_position INTO lane, route_position FROM llmreq_next_candidate(p_route_id, p_route_position) c;
+    IF lane IS NOT NULL THEN
       next := 'fallback';
       RETURN;
     END IF;
@@ -58,6 +55,21 @@ BEGIN
   IF p_unsent AND next = 'backoff' THEN
     next := 'unsent';
   END IF;
+END
+$$;
+
+-- llmreq_next_candidate(route, position) → (lane, route_position): the first open candidate behind that place; NULLs where there is none
+CREATE OR REPLACE FUNCTION llmreq_next_candidate(p_route_id integer, p_position integer, OUT lane text, OUT route_position smallint)
+LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+  IF p_route_id IS NULL THEN
+    RETURN;
+  END IF;
+  SELECT c.lane, c.position INTO lane, route_position
+  FROM llm_routes t CROSS JOIN LATERAL unnest(t.candidates) WITH ORDINALITY AS c (lane, position)
+  WHERE t.id = p_route_id AND c.position > p_position AND llmreq_open(c.lane)
+  ORDER BY c.position LIMIT 1;
 END
 $$;
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+import psycopg
 import pytest
 
 from tests.engine.queue import Queue, Row
@@ -126,3 +127,29 @@ def test_when_the_money_is_gone_a_drained_queue_holds_nothing_but_what_may_wait(
     assert spent["limit_usd"] >= spent["spent_usd"] > spent["limit_usd"] - hold
     if on_exhausted != "wait":
         assert queue.all("SELECT * FROM llm_requests WHERE status = 'pending'") == []
+
+
+@pytest.mark.parametrize("subject", ["gpt-4o-mini", "openai/gpt-4o-mini", "gpt-4o-mini-2024-07-18"])
+def test_a_models_budget_covers_its_dated_snapshots(queue: Queue, subject: str) -> None:
+    budget(queue, "model", subject, limit_usd="0.000000000001")
+    row = queue.insert(provider="openai", model="gpt-4o-mini-2024-07-18")
+    other = queue.insert(provider="openai", model="gpt-6-luna")
+    assert [claim["id"] for claim in queue.claim(queue.worker())] == [other["id"]]
+    assert queue.request(row)["error_code"] == "budget_exceeded"
+
+
+def test_a_budget_of_a_pattern_is_refused_with_what_to_name(queue: Queue) -> None:
+    with pytest.raises(psycopg.Error, match="patterns are not matched"):
+        budget(queue, "model", "gpt-4*", limit_usd=1)
+
+
+def test_a_routed_request_whose_candidate_no_budget_lets_run_goes_to_the_next_one(queue: Queue) -> None:
+    queue.run("DELETE FROM llm_routes")
+    queue.run("INSERT INTO llm_routes (candidates) VALUES ('{openai/gpt-6-luna,anthropic/claude-haiku-4-5}')")
+    budget(queue, "provider", "openai", limit_usd="0.000000000001")
+    worker = queue.worker()
+    row = queue.one("INSERT INTO llm_requests (content) VALUES ('hi') RETURNING *")
+    assert queue.claim(worker) == []
+    assert [claim["lane"] for claim in queue.claim(worker)] == ["anthropic/claude-haiku-4-5"]
+    moved = queue.request(row)
+    assert (moved["status"], moved["error_code"], moved["route_position"]) == ("processing", None, 2)
