@@ -149,6 +149,24 @@ MAX_USD_PER_MTOK = 1_000_000
 MAX_USD_DECIMALS = 20
 """Decimals of a price per million tokens: the finest list has 7, and NUMERIC would take 16,383."""
 
+CELL_CHARS = 500
+"""How much of a text a cell of a table shows: an error message may hold a provider's page of a megabyte."""
+
+LINE_CHARS = 2_000
+"""The same for a line of its own, as a command's reason to end."""
+
+CELL_DEPTH = 5
+"""Levels of a producer's JSON that a cell tells."""
+
+STATUS_ROWS = 20
+"""Rows of each topic that `llmreq status` shows: what does not fit on a screen is not at a glance."""
+
+STATUS_JSON_ROWS = 1_000
+"""The same with --json, for machines that count."""
+
+LISTED_ROWS = 200
+"""Rows that `llmreq limits list` and `budgets list` show; drawing 100,000 takes minutes."""
+
 CLEANUP_BATCH = 1_000
 """Ended requests that retention deletes per statement: each is a short transaction off the hot path."""
 

@@ -9,7 +9,7 @@ import click
 
 from llmreq.cli.context import ready_connection
 from llmreq.cli.numbers import COUNT, NONE
-from llmreq.cli.output import json_option, say, table, write_json
+from llmreq.cli.output import json_option, limit_option, say, shown_rows, table, write_json
 from llmreq.errors import InvalidRequestError
 from llmreq.governor.limits import (
     LIMITS,
@@ -33,17 +33,19 @@ def limits() -> None:
 
 
 @limits.command("list")
+@limit_option
 @json_option
-def list_(as_json: bool) -> None:
+def list_(limit: int | None, as_json: bool) -> None:
     """List the lanes with their limits, what the provider's headers name, and the levels now.
 
     \b
     llmreq limits list
     """
     with ready_connection() as connection:
-        lanes, tenants = list_limits(connection), list_tenants(connection)
+        wanted = shown_rows(limit, as_json)
+        lanes, tenants = list_limits(connection, limit=wanted), list_tenants(connection, limit=wanted)
     if as_json:
-        write_json({"lanes": lanes, "tenants": tenants})
+        write_json({"lanes": lanes.rows, "tenants": tenants.rows})
         return
     rows = [
         [
@@ -57,7 +59,7 @@ def list_(as_json: bool) -> None:
             row["safety_margin"],
             row["burst_seconds"],
         ]
-        for row in lanes
+        for row in lanes.rows
     ]
     columns = [
         "lane",
@@ -70,9 +72,10 @@ def list_(as_json: bool) -> None:
         "margin",
         "burst s",
     ]
-    table("Limits (level now)", columns, rows, empty="none: llmreq limits set --help")
-    if tenants:
-        table("Tenants", ["tenant", "weight", "paused"], [list(row.values()) for row in tenants])
+    table("Limits (level now)", columns, rows, empty="none: llmreq limits set --help", more=lanes.more)
+    if tenants.rows:
+        shares = [list(row.values()) for row in tenants.rows]
+        table("Tenants", ["tenant", "weight", "paused"], shares, more=tenants.more)
 
 
 @limits.command("set")
@@ -205,4 +208,4 @@ def _limit(row: dict[str, Any], what: str) -> str:
     level = row[
         "request_level" if what == "requests" else f"{what.removesuffix('_tokens').removesuffix('s')}_level"
     ]
-    return f"{min(known):,.0f}{'*' if min(known) != ours else ''} ({level:,.0f})"
+    return f"{min(known):,.0f}{'*' if min(known) != ours else ''} ({0 if level is None else level:,.0f})"

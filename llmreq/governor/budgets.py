@@ -13,6 +13,7 @@ from uuid import UUID
 import psycopg
 
 from llmreq.database.ask import Row, ask
+from llmreq.database.page import Page, ask_page
 from llmreq.errors import InvalidRequestError
 
 SCOPES = ("all", "tenant", "agent", "task_type", "model", "provider", "run")
@@ -25,9 +26,16 @@ LOCK_SECONDS = 10
 """A new budget waits this long for claims and finishes under way, which last milliseconds."""
 
 
-def list_budgets(connection: psycopg.Connection[Any]) -> list[Row]:
-    """Every budget in its present period: spent and held apart, what is left, how many requests wait for it."""
-    return ask(connection, "list_budgets", id=None)
+def list_budgets(connection: psycopg.Connection[Any], *, limit: int | None = None) -> Page:
+    """Budgets in their present period: spent and held apart, what is left, how many requests wait for each."""
+    return ask_page(connection, "list_budgets", id=None, by_use=False, limit=limit)
+
+
+def budget_periods(connection: psycopg.Connection[Any], budget: str) -> list[str]:
+    """The periods that this name has a budget for. Raises InvalidRequestError."""
+    scope, subject = split_budget(budget)
+    found = ask(connection, "find_budget", scope=scope, subject=subject, period=None)
+    return [row["period"] for row in found]
 
 
 def set_budget(
@@ -67,7 +75,7 @@ def set_budget(
             on_exhausted=on_exhausted,
             warn_at=None if warn_at is None else list(warn_at),
         )
-    return ask(connection, "list_budgets", id=rows[0]["id"])[0]
+    return ask_page(connection, "list_budgets", id=rows[0]["id"], by_use=False, limit=1).rows[0]
 
 
 def remove_budget(connection: psycopg.Connection[Any], budget: str, period: str | None = None) -> int:

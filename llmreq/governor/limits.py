@@ -12,6 +12,7 @@ import psycopg
 from psycopg import sql
 
 from llmreq.database.ask import Row, ask
+from llmreq.database.page import Page, ask_page
 from llmreq.errors import InvalidRequestError
 from llmreq.governor.lanes import split_lane
 
@@ -28,9 +29,9 @@ TUNING = ("safety_margin", "burst_seconds", "counts_output_cap", "counts_cache_r
 """Columns that say how a limit is kept."""
 
 
-def list_limits(connection: psycopg.Connection[Any]) -> list[Row]:
-    """Every lane that has limits, was called or is paused, with its levels as they are now."""
-    return ask(connection, "list_limits")
+def list_limits(connection: psycopg.Connection[Any], *, limit: int | None = None) -> Page:
+    """Lanes that have limits, were called or are paused, with their levels as they are now."""
+    return ask_page(connection, "list_limits", limit=limit)
 
 
 def set_limits(connection: psycopg.Connection[Any], lane: str, **columns: Any) -> Row:
@@ -68,9 +69,9 @@ def set_tenant(
     return ask(connection, "set_tenant", tenant_id=tenant_id, weight=weight, paused=paused)[0]
 
 
-def list_tenants(connection: psycopg.Connection[Any]) -> list[Row]:
+def list_tenants(connection: psycopg.Connection[Any], *, limit: int | None = None) -> Page:
     """Tenants with a weight or a pause of their own."""
-    return ask(connection, "list_tenants")
+    return ask_page(connection, "list_tenants", limit=limit)
 
 
 @cache
