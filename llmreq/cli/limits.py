@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from llmreq.cli.context import ready_connection
-from llmreq.cli.numbers import COUNT, NONE
+from llmreq.cli.numbers import COUNT, NONE, NUMBER
 from llmreq.cli.output import json_option, limit_option, say, shown_rows, table, write_json
 from llmreq.errors import InvalidRequestError
 from llmreq.governor.limits import (
@@ -86,12 +86,8 @@ def list_(limit: int | None, as_json: bool) -> None:
 @click.option("--itpm", type=COUNT, help="Input tokens per minute.")
 @click.option("--otpm", type=COUNT, help="Output tokens per minute.")
 @click.option("--in-flight", type=COUNT, help="Calls at a time, in the whole fleet.")
-@click.option("--margin", type=click.FloatRange(0, 1, min_open=True), help="The share of the limits to use.")
-@click.option(
-    "--burst",
-    type=click.FloatRange(0, 60, min_open=True),
-    help="Seconds' worth an idle lane may send at once.",
-)
+@click.option("--margin", type=NUMBER, help="The share of the limits to use, up to 1.")
+@click.option("--burst", type=NUMBER, help="Seconds' worth an idle lane may send at once.")
 @click.option(
     "--count-cap/--count-output", default=None, help="Whether the provider counts max tokens or what came."
 )
@@ -130,7 +126,7 @@ def set_(lane: str, tier: str | None, as_json: bool, **given: Any) -> None:
 
 @limits.command("tenant")
 @click.argument("tenant_id")
-@click.option("--weight", type=Decimal, required=True, help="Its share beside the others'; 1 unless set.")
+@click.option("--weight", type=NUMBER, required=True, help="Its share beside the others'; 1 unless set.")
 @json_option
 def tenant(tenant_id: str, weight: Decimal, as_json: bool) -> None:
     """Give a tenant a larger or smaller share of every lane.
@@ -200,12 +196,11 @@ def _state(row: dict[str, Any]) -> str:
 
 
 def _limit(row: dict[str, Any], what: str) -> str:
-    """The limit in force with its level, `*` where the provider's headers name a lower one or the only one."""
+    """The limit in force with its level; `*` where only the provider's headers name one, of late."""
     ours, seen = row[f"{what}_per_minute"], row[f"seen_{what}_per_minute"]
-    known = [value for value in (ours, seen) if value is not None]
-    if not known:
-        return "–"
     level = row[
         "request_level" if what == "requests" else f"{what.removesuffix('_tokens').removesuffix('s')}_level"
     ]
-    return f"{min(known):,.0f}{'*' if min(known) != ours else ''} ({0 if level is None else level:,.0f})"
+    if ours is None and (seen is None or level is None):
+        return "–"
+    return f"{seen if ours is None else ours:,.0f}{'*' if ours is None else ''} ({0 if level is None else level:,.0f})"

@@ -169,8 +169,10 @@ def explained(error: psycopg.Error) -> Exception:
         return InvalidRequestError(line)
     if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedFunction):
         return DatabaseUnavailableError(f"{line}: run llmreq migrate")
-    if isinstance(error, psycopg.errors.UniqueViolation | psycopg.errors.CheckViolation):
+    if isinstance(error, psycopg.errors.UniqueViolation):
         return InvalidRequestError(error.diag.message_detail or line)
+    if isinstance(error, psycopg.errors.CheckViolation):
+        return InvalidRequestError(line)  # its detail is the whole row, prompt included
     if isinstance(error, psycopg.OperationalError):
         return DatabaseUnavailableError(f"the database went away: {line}")
     return error

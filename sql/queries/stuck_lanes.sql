@@ -8,7 +8,7 @@ WITH stuck AS (
     WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane = d.lane
     ORDER BY r.lane, r.tenant_id, r.priority, r.scheduled_at, r.id LIMIT 1
   ) head
-  WHERE d.pending > 0 AND head.wait_reason IN ('no_worker', 'paused')
+  WHERE d.pending > 0 AND head.wait_reason IN ('no_worker', 'paused', 'provider_down')
   UNION ALL
   SELECT w.lane, w.reason, w.message, w.requests FROM llmreq_waiting w WHERE w.reason = 'budget'
 )

@@ -45,6 +45,7 @@ WITH clock AS MATERIALIZED (
          k.processing_since, coalesce(k.waiting, 0) AS waiting, k.waiting_since, coalesce(k.said, false) AS said,
          l.blocked_until > (SELECT c.now FROM clock c) AS blocked, l.blocked_until, l.block_reason, l.block_message,
          coalesce(l.breaker_opened > 0, false) AS probing, coalesce(l.in_flight, 0) AS in_flight, l.max_in_flight,
+         least(l.max_in_flight, l.in_flight_window) AS room,
          coalesce(l.consecutive_failures, 0) AS consecutive_failures,
          least(l.request_level - 1, l.token_level, l.input_level, l.output_level) < 0 AS limited
   FROM counted k FULL JOIN llm_lanes l ON l.lane = k.lane
@@ -54,7 +55,7 @@ WITH clock AS MATERIALIZED (
            WHEN x.lane IN (SELECT y.lane FROM paused y) OR llmreq_provider_lane(x.lane) IN (SELECT y.lane FROM paused y)
              OR EXISTS (SELECT FROM paused y WHERE y.lane = '*/*') THEN 2
            WHEN x.blocked THEN 3
-           WHEN x.in_flight >= x.max_in_flight THEN 4
+           WHEN x.in_flight >= x.room THEN 4
            WHEN x.limited THEN 5
            WHEN x.due = 0 AND x.pending > 0 THEN 6 END AS why
   FROM lanes x
