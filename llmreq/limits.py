@@ -5,6 +5,8 @@ Nothing in llmreq grows without one of these. Bounds that operators set live in 
 
 from __future__ import annotations
 
+from decimal import Decimal
+
 # --- answers ------------------------------------------------------------------------------------------------
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 """A response body past this is dropped while it is read: the largest answer any vendor sends is below 8 MB."""
@@ -116,6 +118,26 @@ MAX_MERGE_DEPTH = 64
 MAX_LABEL_CHARS = 500
 """Tenants, lanes, dedupe keys: they are indexed, and an index entry must stay below 2,700 bytes."""
 
+LABEL_BYTES = {
+    "tenant_id": 500,
+    "agent_id": 400,
+    "task_type": 400,
+    "provider": 100,
+    "model": 500,
+    "agent_name": 100,
+    "dedupe_key": 2_000,
+}
+"""What a request's labels may have at most: the daily rollup indexes five of them together. As in llmreq_label_problem()."""
+
+MAX_SUBJECT_BYTES = 1_000
+"""The name that a budget is for: the longest is a provider and a model."""
+
+MAX_CANDIDATES = 20
+"""Lanes of a route: each is looked at for every INSERT that it places."""
+
+MAX_ROUTED_MODEL_CHARS = 250
+"""A candidate's model: a route's lane is given to requests, and no INSERT may fail for it."""
+
 FIRST_LOOK_SECONDS = 0.05
 """Pause between the first looks of a waiting client; it grows by half up to the longest."""
 
@@ -143,11 +165,62 @@ ENQUEUE_BATCH_LINES = 1000
 MAX_PRICE_FILE_BYTES = 32 * 1024 * 1024
 """A price list above this is refused: LiteLLM's, the largest one known, has 1.7 MB."""
 
+MIN_WEIGHT, MAX_WEIGHT = Decimal("0.001"), Decimal(1_000_000)
+"""A tenant's share beside the others': tokens are divided by it, and a double must hold the sum of years."""
+
+MIN_PER_MINUTE, MAX_PER_MINUTE = Decimal("0.000001"), Decimal(10**12)
+"""Requests or tokens a minute: one in two years, and more than all vendors sell together."""
+
+MAX_LANE_IN_FLIGHT = 1_000_000
+"""Calls at a time in a lane: a hundred times what one worker process holds."""
+
+MIN_SAFETY_MARGIN = Decimal("0.001")
+"""The smallest share of a lane's limits to use: less is a slip, and pausing is another command."""
+
+MIN_BURST_SECONDS, MAX_BURST_SECONDS = Decimal("0.001"), Decimal(3_600)
+"""Seconds' worth that an idle lane may send at once: vendors count by the minute, a few by the hour."""
+
+MAX_BUDGET_USD = Decimal(10**12)
+"""A budget above this is no cap."""
+
+MAX_BUDGET_TOKENS = 10**15
+"""The same in tokens; sums of thousands of such stay within 64 bits."""
+
+MAX_WARN_SHARE = 10
+"""A warning threshold as a share of the limit: corrections may lift a spend above its limit, not tenfold."""
+
+MAX_WARN_SHARES = 20
+"""Warning thresholds of one budget: each finish compares with all."""
+
+MAX_SETTING_USD = Decimal(10**12)
+"""What a ceiling or a spend warning may say."""
+
 MAX_USD_PER_MTOK = 1_000_000
 """A price above this is a slip of the unit (dollars per token are a million times smaller)."""
 
+MAX_SOURCE_BYTES = 2_000
+"""Where a price is from, in words: a URL at most."""
+
 MAX_USD_DECIMALS = 20
 """Decimals of a price per million tokens: the finest list has 7, and NUMERIC would take 16,383."""
+
+CELL_CHARS = 500
+"""How much of a text a cell of a table shows: an error message may hold a provider's page of a megabyte."""
+
+LINE_CHARS = 2_000
+"""The same for a line of its own, as a command's reason to end."""
+
+CELL_DEPTH = 5
+"""Levels of a producer's JSON that a cell tells."""
+
+STATUS_ROWS = 20
+"""Rows of each topic that `llmreq status` shows: what does not fit on a screen is not at a glance."""
+
+STATUS_JSON_ROWS = 1_000
+"""The same with --json, for machines that count."""
+
+LISTED_ROWS = 200
+"""Rows that `llmreq limits list` and `budgets list` show; drawing 100,000 takes minutes."""
 
 CLEANUP_BATCH = 1_000
 """Ended requests that retention deletes per statement: each is a short transaction off the hot path."""

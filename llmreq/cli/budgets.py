@@ -9,12 +9,23 @@ import click
 
 from llmreq.cli.context import ready_connection
 from llmreq.cli.numbers import COUNT, NONE, USD
-from llmreq.cli.output import console, dollars, json_option, say, table, tokens, write_json
+from llmreq.cli.output import (
+    dollars,
+    json_option,
+    limit_option,
+    say,
+    shown_rows,
+    table,
+    tokens,
+    write_json,
+    write_line,
+)
 from llmreq.errors import InvalidRequestError
 from llmreq.governor.budgets import (
     ON_EXHAUSTED,
     PERIODS,
     WARNED,
+    budget_periods,
     list_budgets,
     money_settings,
     remove_budget,
@@ -35,15 +46,17 @@ def budgets() -> None:
 
 
 @budgets.command("list")
+@limit_option
 @json_option
-def list_(as_json: bool) -> None:
+def list_(limit: int | None, as_json: bool) -> None:
     """List budgets with what is spent, what calls under way hold, what is left and what waits.
 
     \b
     llmreq budgets list
     """
     with ready_connection() as connection:
-        found, settings = list_budgets(connection), money_settings(connection)
+        page = list_budgets(connection, limit=shown_rows(limit, as_json))
+        found, settings = page.rows, money_settings(connection)
     if as_json:
         write_json({"budgets": found, "settings": settings})
         return
@@ -70,9 +83,9 @@ def list_(as_json: bool) -> None:
         "waiting",
         "begins anew",
     ]
-    table("Budgets", columns, rows, empty="none: llmreq budgets set --help")
+    table("Budgets", columns, rows, empty="none: llmreq budgets set --help", more=page.more)
     for name, value in settings.items():
-        console().print(f"{name.replace('_', ' ')}: {value}")
+        write_line(f"{name.replace('_', ' ')}: {value}")
 
 
 @budgets.command("set")
@@ -115,7 +128,7 @@ def set_(
         row = set_budget(
             connection,
             budget,
-            period=period or _only_period(list_budgets(connection), budget),
+            period=period or _only_period(budget_periods(connection, budget), budget),
             usd=usd,
             tokens=None if token_limit is None else int(token_limit),
             on_exhausted=on_exhausted,
@@ -205,10 +218,9 @@ def warn(what: str, usd: Decimal | None, token_limit: Any, as_json: bool) -> Non
         )
 
 
-def _only_period(found: list[dict[str, Any]], budget: str) -> str:
-    periods = [row["period"] for row in found if row["budget"] == budget]
+def _only_period(periods: list[str], budget: str) -> str:
     if len(periods) == 1:
-        return str(periods[0])
+        return periods[0]
     raise InvalidRequestError(
         f"{budget} has budgets per {' and '.join(periods)}: say which with --per"
         if periods

@@ -7,8 +7,9 @@ from functools import partial
 import click
 from rich.text import Text
 
-from llmreq.cli.output import console, json_option, visible, write_json
+from llmreq.cli.output import console, json_option, one_line, write_json
 from llmreq.database.connection import database_url
+from llmreq.limits import LINE_CHARS
 from llmreq.reports.doctor import Finding, diagnose
 from llmreq.settings import load_settings
 
@@ -37,5 +38,5 @@ def doctor(ctx: click.Context, as_json: bool) -> None:
 
 def _line(finding: Finding) -> Text:
     remedy = f" → {finding.remedy}" if finding.remedy else ""
-    text = visible(" ".join(f"{finding.check}: {finding.message}{remedy}".split()))
+    text = one_line(f"{finding.check}: {finding.message}{remedy}", LINE_CHARS)
     return Text.assemble((f"{finding.level:5}", _STYLES[finding.level]), text)

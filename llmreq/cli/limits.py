@@ -8,8 +8,8 @@ from typing import Any
 import click
 
 from llmreq.cli.context import ready_connection
-from llmreq.cli.numbers import COUNT, NONE
-from llmreq.cli.output import json_option, say, table, write_json
+from llmreq.cli.numbers import COUNT, NONE, NUMBER
+from llmreq.cli.output import json_option, limit_option, say, shown_rows, table, write_json
 from llmreq.errors import InvalidRequestError
 from llmreq.governor.limits import (
     LIMITS,
@@ -33,17 +33,19 @@ def limits() -> None:
 
 
 @limits.command("list")
+@limit_option
 @json_option
-def list_(as_json: bool) -> None:
+def list_(limit: int | None, as_json: bool) -> None:
     """List the lanes with their limits, what the provider's headers name, and the levels now.
 
     \b
     llmreq limits list
     """
     with ready_connection() as connection:
-        lanes, tenants = list_limits(connection), list_tenants(connection)
+        wanted = shown_rows(limit, as_json)
+        lanes, tenants = list_limits(connection, limit=wanted), list_tenants(connection, limit=wanted)
     if as_json:
-        write_json({"lanes": lanes, "tenants": tenants})
+        write_json({"lanes": lanes.rows, "tenants": tenants.rows})
         return
     rows = [
         [
@@ -57,7 +59,7 @@ def list_(as_json: bool) -> None:
             row["safety_margin"],
             row["burst_seconds"],
         ]
-        for row in lanes
+        for row in lanes.rows
     ]
     columns = [
         "lane",
@@ -70,9 +72,10 @@ def list_(as_json: bool) -> None:
         "margin",
         "burst s",
     ]
-    table("Limits (level now)", columns, rows, empty="none: llmreq limits set --help")
-    if tenants:
-        table("Tenants", ["tenant", "weight", "paused"], [list(row.values()) for row in tenants])
+    table("Limits (level now)", columns, rows, empty="none: llmreq limits set --help", more=lanes.more)
+    if tenants.rows:
+        shares = [list(row.values()) for row in tenants.rows]
+        table("Tenants", ["tenant", "weight", "paused"], shares, more=tenants.more)
 
 
 @limits.command("set")
@@ -83,12 +86,8 @@ def list_(as_json: bool) -> None:
 @click.option("--itpm", type=COUNT, help="Input tokens per minute.")
 @click.option("--otpm", type=COUNT, help="Output tokens per minute.")
 @click.option("--in-flight", type=COUNT, help="Calls at a time, in the whole fleet.")
-@click.option("--margin", type=click.FloatRange(0, 1, min_open=True), help="The share of the limits to use.")
-@click.option(
-    "--burst",
-    type=click.FloatRange(0, 60, min_open=True),
-    help="Seconds' worth an idle lane may send at once.",
-)
+@click.option("--margin", type=NUMBER, help="The share of the limits to use, up to 1.")
+@click.option("--burst", type=NUMBER, help="Seconds' worth an idle lane may send at once.")
 @click.option(
     "--count-cap/--count-output", default=None, help="Whether the provider counts max tokens or what came."
 )
@@ -127,7 +126,7 @@ def set_(lane: str, tier: str | None, as_json: bool, **given: Any) -> None:
 
 @limits.command("tenant")
 @click.argument("tenant_id")
-@click.option("--weight", type=Decimal, required=True, help="Its share beside the others'; 1 unless set.")
+@click.option("--weight", type=NUMBER, required=True, help="Its share beside the others'; 1 unless set.")
 @json_option
 def tenant(tenant_id: str, weight: Decimal, as_json: bool) -> None:
     """Give a tenant a larger or smaller share of every lane.
@@ -197,12 +196,11 @@ def _state(row: dict[str, Any]) -> str:
 
 
 def _limit(row: dict[str, Any], what: str) -> str:
-    """The limit in force with its level, `*` where the provider's headers name a lower one or the only one."""
+    """The limit in force with its level; `*` where only the provider's headers name one, of late."""
     ours, seen = row[f"{what}_per_minute"], row[f"seen_{what}_per_minute"]
-    known = [value for value in (ours, seen) if value is not None]
-    if not known:
-        return "–"
     level = row[
         "request_level" if what == "requests" else f"{what.removesuffix('_tokens').removesuffix('s')}_level"
     ]
-    return f"{min(known):,.0f}{'*' if min(known) != ours else ''} ({level:,.0f})"
+    if ours is None and (seen is None or level is None):
+        return "–"
+    return f"{seen if ours is None else ours:,.0f}{'*' if ours is None else ''} ({0 if level is None else level:,.0f})"

@@ -7,6 +7,9 @@ from typing import Any
 
 import click
 
+from llmreq.cli.output import one_line
+from llmreq.limits import MAX_BUDGET_TOKENS
+
 NONE = "none"
 
 
@@ -24,22 +27,36 @@ class Count(click.ParamType[int | str]):
             number = Decimal(text.rstrip("kmb")) * factor
         except ArithmeticError:
             number = Decimal(0)
-        if not number.is_finite() or number < 1 or number != int(number):
-            self.fail(f"{value!r} is no whole number above 0 (also 200k, 2M, or none)", param, ctx)
+        if not number.is_finite() or number < 1:
+            self.fail(f"{_shown(value)} is no whole number above 0 (also 200k, 2M, or none)", param, ctx)
+        if number > MAX_BUDGET_TOKENS:  # before it is made an integer, which may have a million digits
+            self.fail(f"{_shown(value)} is above {MAX_BUDGET_TOKENS:,}, the largest number here", param, ctx)
+        if number != int(number):
+            self.fail(f"{_shown(value)} is no whole number above 0 (also 200k, 2M, or none)", param, ctx)
         return int(number)
 
 
-class Dollars(click.ParamType[Decimal]):
-    """A decimal number, exact."""
+class Exact(click.ParamType[Decimal]):
+    """A decimal number, exact; NaN and infinity are none."""
 
-    name = "dollars"
+    def __init__(self, what: str) -> None:
+        self.name = what
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Decimal:
         try:
-            return Decimal(str(value).removeprefix("$"))
+            number = Decimal(str(value).strip().removeprefix("$"))
         except InvalidOperation:
-            self.fail(f"{value!r} is no number of dollars", param, ctx)
+            number = Decimal("nan")
+        if not number.is_finite():
+            self.fail(f"{_shown(value)} is no number", param, ctx)
+        return number
 
 
+def _shown(value: Any) -> str:
+    return repr(one_line(str(value), _SHOWN_CHARS))
+
+
+_SHOWN_CHARS = 60
 COUNT = Count()
-USD = Dollars()
+USD = Exact("dollars")
+NUMBER = Exact("number")

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from typing import Any
 
 import click
-import orjson
 from rich.console import Group
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
 from llmreq.cli.context import ready_client, resolve
-from llmreq.cli.output import cell, console, dollars, json_option, table, visible, write_json
+from llmreq.cli.output import (
+    cell,
+    console,
+    dollars,
+    fields_of,
+    json_option,
+    json_text,
+    one_line,
+    table,
+    visible,
+    write_json,
+)
 from llmreq.producer import steps
 from llmreq.producer.request import Request
 
@@ -41,6 +50,7 @@ _CALLS = (
 )
 
 _SHOWN_CHARS = 4_000
+_TITLE_CHARS = 60
 _PAGE = ("page", "status", "lane", "attempts", "input_tokens", "output_tokens")
 
 
@@ -58,7 +68,7 @@ def show(id: str, as_json: bool) -> None:
         calls = client.run(steps.attempts(request.id))
         pages = client.run(steps.pages(request.id)) if request.pages else []
     if as_json:
-        write_json({**asdict(request), "calls": calls, **({"page_list": pages} if pages else {})})
+        write_json({**fields_of(request), "calls": calls, **({"page_list": pages} if pages else {})})
         return
     console().print(Panel(Group(*_story(request)), title=str(request.id), title_align="left"))
     rows = [
@@ -81,11 +91,11 @@ def _story(request: Request) -> list[Any]:
     values = {name: getattr(request, name) for name in (*_FACTS, *_MORE, *_TOKENS)}
     for name, value in values.items():
         if value not in (None, {}, 0) or name in ("status", "attempts", "priority"):
-            facts.add_row(Text(name, "dim"), Text(cell(value)))
+            facts.add_row(Text(name, "dim"), Text(cell(value, _SHOWN_CHARS)))
     facts.add_row(Text("cost", "dim"), dollars(request.cost_usd))
     parts: list[Any] = [facts]
     for title, text in _texts(request):
-        parts += [Text(f"\n{title}", "bold"), Text(_clipped(visible(text)))]
+        parts += [Text(f"\n{one_line(title, _TITLE_CHARS)}", "bold"), Text(visible(_clipped(text)))]
     return parts
 
 
@@ -98,23 +108,35 @@ def _clipped(text: str) -> str:
 
 
 def _texts(request: Request) -> list[tuple[str, str]]:
-    asked = [(f"{m.get('role', '?')}", _as_text(m.get("content"))) for m in request.messages or []]
+    asked = [_message(each) for each in _listed(request.messages)]
     if request.content is not None:
         asked.append(("content", request.content))
     answered = [
         ("error", f"{request.error_code}: {request.error_message}" if request.error_code else None),
         ("validation errors", request.validation_errors),
-        ("missing pages", (request.merge_report or {}).get("missing_pages") or None),
+        ("missing pages", _member(request.merge_report, "missing_pages") or None),
         ("parsed response", request.parsed_response),
         ("response", request.response if request.parsed_response is None else None),
     ]
     return asked + [(title, _as_text(value)) for title, value in answered if value is not None]
 
 
+def _message(message: Any) -> tuple[str, str]:
+    """Its role and what it says. A row that was refused may hold anything."""
+    if not isinstance(message, dict):
+        return "?", _as_text(message)
+    return str(message.get("role", "?")), _as_text(message.get("content"))
+
+
+def _listed(messages: Any) -> list[Any]:
+    if messages is None:
+        return []
+    return messages if isinstance(messages, list) else [messages]
+
+
+def _member(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
+
+
 def _as_text(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    try:
-        return orjson.dumps(value, option=orjson.OPT_INDENT_2).decode()
-    except TypeError:  # an integer beyond 64 bits
-        return repr(value)
+    return value if isinstance(value, str) else json_text(value, indented=True)

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from llmreq.cli.context import ready_connection
-from llmreq.cli.output import cell, console, json_option, money, table, tokens, write_json
+from llmreq.cli.output import cell, json_option, money, table, tokens, visible, write_json, write_line
 from llmreq.database.ask import Row
 from llmreq.reports.usage import BY, usage_by, usage_total
 
@@ -47,7 +47,7 @@ def token_usage(days: int, by: str | None, as_csv: bool, as_json: bool) -> None:
         for name, rows in found.items():
             _draw(_TITLES[name], name, rows)
         for line in _summary(total, days):
-            console().print(line)
+            write_line(line)
 
 
 def _draw(title: str, name: str, rows: list[Row]) -> None:
@@ -105,4 +105,11 @@ def _write_csv(found: dict[str, list[Row]]) -> None:
             if not header:
                 writer.writerow(["by", *row])
                 header = True
-            writer.writerow([name, *("" if value is None else cell(value) for value in row.values())])
+            writer.writerow([name, *map(_csv_cell, row.values())])
+
+
+def _csv_cell(value: Any) -> str:
+    """A name in full: a spreadsheet joins on it."""
+    if value is None:
+        return ""
+    return visible(value) if isinstance(value, str) else cell(value)

@@ -16,8 +16,9 @@ from llmreq.cli.context import ready_url
 from llmreq.cli.logs import configure_logs
 from llmreq.cli.output import say
 from llmreq.cli.processes import run_processes
-from llmreq.database.ask import ask
 from llmreq.database.connection import connect, database_url
+from llmreq.database.page import ask_page
+from llmreq.limits import STATUS_ROWS
 from llmreq.provider_settings import ProviderSettings
 from llmreq.settings import Settings, load_settings
 from llmreq.wire.provider import Provider
@@ -89,11 +90,14 @@ def _report(ending: Ending, url: str) -> int:
     if not ending.stuck:
         return 0
     with connect(url, application_name="llmreq cli") as connection:
-        for lane in ask(connection, "stuck_lanes"):
+        stuck = ask_page(connection, "stuck_lanes", limit=STATUS_ROWS)
+        for lane in stuck.rows:
             why = "the lane is paused" if lane["wait_reason"] == "paused" else lane["error_message"]
             say(
                 f"llmreq: {lane['lane']}: {lane['requests']} requests are stuck: {why or lane['wait_reason']}"
             )
+        if stuck.more:
+            say(f"llmreq: and {stuck.more:,} more lanes: llmreq status")
     return 1
 
 

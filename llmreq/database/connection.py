@@ -13,6 +13,7 @@ from psycopg import AsyncConnection, Connection
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from psycopg.types.json import set_json_loads
 
+from llmreq.database import timestamps
 from llmreq.database.embedded import ensure_running
 from llmreq.errors import DatabaseUnavailableError
 from llmreq.limits import DATABASE_CONNECT_SECONDS
@@ -60,9 +61,11 @@ def connect(url: str, *, application_name: str = "llmreq") -> Connection[Any]:
     """
     conninfo = _conninfo(url, application_name)
     try:
-        return psycopg.connect(conninfo, autocommit=True, prepare_threshold=None)
+        connection = psycopg.connect(conninfo, autocommit=True, prepare_threshold=None)
     except psycopg.OperationalError as error:
         raise _unreachable(url, error) from None
+    timestamps.register(connection)
+    return connection
 
 
 async def connect_async(url: str, *, application_name: str = "llmreq") -> AsyncConnection[Any]:
@@ -73,6 +76,7 @@ async def connect_async(url: str, *, application_name: str = "llmreq") -> AsyncC
     except psycopg.OperationalError as error:
         raise _unreachable(url, error) from None
     set_json_loads(loads_exactly, connection)
+    timestamps.register(connection)
     return connection
 
 

@@ -13,7 +13,18 @@ from uuid import UUID
 import psycopg
 
 from llmreq.database.ask import Row, ask
+from llmreq.database.page import Page, ask_page
 from llmreq.errors import InvalidRequestError
+from llmreq.governor.bounds import require_above_zero, require_between, require_bytes
+from llmreq.limits import (
+    MAX_BUDGET_TOKENS,
+    MAX_BUDGET_USD,
+    MAX_SETTING_USD,
+    MAX_SUBJECT_BYTES,
+    MAX_USD_DECIMALS,
+    MAX_WARN_SHARE,
+    MAX_WARN_SHARES,
+)
 
 SCOPES = ("all", "tenant", "agent", "task_type", "model", "provider", "run")
 PERIODS = ("hour", "day", "month", "total")
@@ -25,9 +36,16 @@ LOCK_SECONDS = 10
 """A new budget waits this long for claims and finishes under way, which last milliseconds."""
 
 
-def list_budgets(connection: psycopg.Connection[Any]) -> list[Row]:
-    """Every budget in its present period: spent and held apart, what is left, how many requests wait for it."""
-    return ask(connection, "list_budgets", id=None)
+def list_budgets(connection: psycopg.Connection[Any], *, limit: int | None = None) -> Page:
+    """Budgets in their present period: spent and held apart, what is left, how many requests wait for each."""
+    return ask_page(connection, "list_budgets", id=None, by_use=False, limit=limit)
+
+
+def budget_periods(connection: psycopg.Connection[Any], budget: str) -> list[str]:
+    """The periods that this name has a budget for. Raises InvalidRequestError."""
+    scope, subject = split_budget(budget)
+    found = ask(connection, "find_budget", scope=scope, subject=subject, period=None)
+    return [row["period"] for row in found]
 
 
 def set_budget(
@@ -67,7 +85,7 @@ def set_budget(
             on_exhausted=on_exhausted,
             warn_at=None if warn_at is None else list(warn_at),
         )
-    return ask(connection, "list_budgets", id=rows[0]["id"])[0]
+    return ask_page(connection, "list_budgets", id=rows[0]["id"], by_use=False, limit=1).rows[0]
 
 
 def remove_budget(connection: psycopg.Connection[Any], budget: str, period: str | None = None) -> int:
@@ -82,8 +100,8 @@ def remove_budget(connection: psycopg.Connection[Any], budget: str, period: str 
 
 def set_ceiling(connection: psycopg.Connection[Any], usd_per_mtok: Decimal | None) -> None:
     """What a million tokens of an unpriced model count for in budgets; None: such requests fail where a budget covers them."""
-    if usd_per_mtok is not None and not (usd_per_mtok.is_finite() and usd_per_mtok > 0):
-        raise InvalidRequestError(f"a ceiling must be above 0 dollars per million tokens, not {usd_per_mtok}")
+    if usd_per_mtok is not None:
+        require_above_zero("a ceiling in dollars per million tokens", usd_per_mtok, MAX_SETTING_USD)
     _put(connection, "unpriced_usd_per_mtok", usd_per_mtok)
 
 
@@ -93,10 +111,12 @@ def set_warning(
     """Warn once when one `request`, or one `run`, has come to so many dollars or tokens; None: not by that measure."""
     if what not in WARNED:
         raise InvalidRequestError(f"a warning is for a {' or a '.join(WARNED)}, not {what!r}")
-    for name, value in (("usd", usd), ("tokens", tokens)):
-        if value is not None and value <= 0:
-            raise InvalidRequestError(f"{name} must be above 0, not {value}")
-        _put(connection, f"warn_{what}_{name}", value)
+    if usd is not None:
+        require_above_zero("usd", usd, MAX_SETTING_USD)
+    if tokens is not None:
+        require_between("tokens", tokens, 1, MAX_BUDGET_TOKENS)
+    _put(connection, f"warn_{what}_usd", usd)
+    _put(connection, f"warn_{what}_tokens", tokens)
 
 
 def money_settings(connection: psycopg.Connection[Any]) -> dict[str, str]:
@@ -115,6 +135,7 @@ def split_budget(budget: str) -> tuple[str, str]:
         raise InvalidRequestError(
             "the budget all takes no name" if scope == "all" else f"which {scope}? Name it: {scope}:NAME"
         )
+    require_bytes(f"the {scope}'s name", subject, MAX_SUBJECT_BYTES)
     if scope == "run":
         try:
             subject = str(UUID(subject))
@@ -134,17 +155,27 @@ def _check(
         raise InvalidRequestError(f"a budget is per {', '.join(PERIODS)}; not {period!r}")
     if on_exhausted is not None and on_exhausted not in ON_EXHAUSTED:
         raise InvalidRequestError(f"on_exhausted is {', '.join(ON_EXHAUSTED)}; not {on_exhausted!r}")
-    if usd is not None and not (usd.is_finite() and usd >= 0):
-        raise InvalidRequestError(f"a budget is 0 dollars or more, not {usd}")
-    if tokens is not None and tokens < 0:
-        raise InvalidRequestError(f"a budget is 0 tokens or more, not {tokens}")
+    if usd is not None:
+        require_between("a budget in dollars", usd, 0, MAX_BUDGET_USD)
+    if tokens is not None:
+        require_between("a budget in tokens", tokens, 0, MAX_BUDGET_TOKENS)
+    if len(warn_at or ()) > MAX_WARN_SHARES:
+        raise InvalidRequestError(f"a budget has at most {MAX_WARN_SHARES} warning thresholds")
     for share in warn_at or ():
-        if not (share.is_finite() and share > 0):
-            raise InvalidRequestError(f"a warning threshold is a share above 0, as 0.8, not {share}")
+        require_above_zero("a warning threshold is a share, as 0.8, which", share, MAX_WARN_SHARE)
 
 
 def _put(connection: psycopg.Connection[Any], key: str, value: Decimal | int | None) -> None:
     if value is None:
         ask(connection, "delete_meta", key=key)
     else:
-        ask(connection, "set_meta", key=key, value=f"{value:f}" if isinstance(value, Decimal) else str(value))
+        ask(
+            connection, "set_meta", key=key, value=_exact(value) if isinstance(value, Decimal) else str(value)
+        )
+
+
+def _exact(usd: Decimal) -> str:
+    """With so many decimals as a price may have."""
+    exponent = usd.as_tuple().exponent
+    finer = isinstance(exponent, int) and -exponent > MAX_USD_DECIMALS
+    return f"{round(usd, MAX_USD_DECIMALS) if finer else usd:f}"

@@ -12,8 +12,21 @@ import psycopg
 from psycopg import sql
 
 from llmreq.database.ask import Row, ask
+from llmreq.database.page import Page, ask_page
 from llmreq.errors import InvalidRequestError
+from llmreq.governor.bounds import Number, require_between, require_bytes
 from llmreq.governor.lanes import split_lane
+from llmreq.limits import (
+    LABEL_BYTES,
+    MAX_BURST_SECONDS,
+    MAX_LANE_IN_FLIGHT,
+    MAX_PER_MINUTE,
+    MAX_WEIGHT,
+    MIN_BURST_SECONDS,
+    MIN_PER_MINUTE,
+    MIN_SAFETY_MARGIN,
+    MIN_WEIGHT,
+)
 
 LIMITS = (
     "requests_per_minute",
@@ -27,10 +40,18 @@ LIMITS = (
 TUNING = ("safety_margin", "burst_seconds", "counts_output_cap", "counts_cache_reads")
 """Columns that say how a limit is kept."""
 
+_BOUNDS: dict[str, tuple[Number, Number]] = {
+    **dict.fromkeys(LIMITS[:4], (MIN_PER_MINUTE, MAX_PER_MINUTE)),
+    "max_in_flight": (1, MAX_LANE_IN_FLIGHT),
+    "safety_margin": (MIN_SAFETY_MARGIN, 1),
+    "burst_seconds": (MIN_BURST_SECONDS, MAX_BURST_SECONDS),
+}
+"""From and to, as the table's own check has them."""
 
-def list_limits(connection: psycopg.Connection[Any]) -> list[Row]:
-    """Every lane that has limits, was called or is paused, with its levels as they are now."""
-    return ask(connection, "list_limits")
+
+def list_limits(connection: psycopg.Connection[Any], *, limit: int | None = None) -> Page:
+    """Lanes that have limits, were called or are paused, with their levels as they are now."""
+    return ask_page(connection, "list_limits", limit=limit)
 
 
 def set_limits(connection: psycopg.Connection[Any], lane: str, **columns: Any) -> Row:
@@ -42,10 +63,8 @@ def set_limits(connection: psycopg.Connection[Any], lane: str, **columns: Any) -
     if unknown := columns.keys() - {*LIMITS, *TUNING}:
         raise InvalidRequestError(f"{min(unknown)} is no limit: use {', '.join((*LIMITS, *TUNING))}")
     for name, value in columns.items():
-        if isinstance(value, int | float | Decimal) and not isinstance(value, bool) and value <= 0:
-            raise InvalidRequestError(f"{name} must be above 0, not {value}")
-    if columns.get("safety_margin") is not None and columns["safety_margin"] > 1:
-        raise InvalidRequestError(f"safety_margin is a share, at most 1, not {columns['safety_margin']}")
+        if value is not None and name in _BOUNDS:
+            require_between(name, value, *_BOUNDS[name])
     return _put(connection, provider, model, columns)
 
 
@@ -63,14 +82,15 @@ def set_tenant(
     paused: bool | None = None,
 ) -> Row:
     """Set a tenant's weight (its share of a lane beside the others', 1 unless said) or pause it. Raises InvalidRequestError."""
-    if weight is not None and not (weight.is_finite() and weight > 0):
-        raise InvalidRequestError(f"a weight must be above 0, not {weight}")
+    if weight is not None:
+        require_between("a weight", weight, MIN_WEIGHT, MAX_WEIGHT)
+    require_bytes("the tenant's name", tenant_id, LABEL_BYTES["tenant_id"])
     return ask(connection, "set_tenant", tenant_id=tenant_id, weight=weight, paused=paused)[0]
 
 
-def list_tenants(connection: psycopg.Connection[Any]) -> list[Row]:
+def list_tenants(connection: psycopg.Connection[Any], *, limit: int | None = None) -> Page:
     """Tenants with a weight or a pause of their own."""
-    return ask(connection, "list_tenants")
+    return ask_page(connection, "list_tenants", limit=limit)
 
 
 @cache

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from llmreq.limits import MAX_LABEL_CHARS, MAX_USD_DECIMALS, MAX_USD_PER_MTOK
+from llmreq.limits import LABEL_BYTES, MAX_SOURCE_BYTES, MAX_USD_DECIMALS, MAX_USD_PER_MTOK
 
 BUCKETS = (
     "input_usd_per_mtok",
@@ -56,8 +56,12 @@ class PriceRow:
     def __post_init__(self) -> None:
         if not self.provider or not self.model or "/" in self.provider:
             raise ValueError(f"{self.lane!r} is no lane: a price needs a provider (without /) and a model")
-        for text in (self.lane, self.source):
-            if len(text) > MAX_LABEL_CHARS or not text.isprintable():
+        for text, most_bytes in (
+            (self.provider, LABEL_BYTES["provider"]),
+            (self.model, LABEL_BYTES["model"]),
+            (self.source, MAX_SOURCE_BYTES),
+        ):
+            if len(text.encode("utf-8", "surrogatepass")) > most_bytes or not text.isprintable():
                 raise ValueError(f"{text[:60]!r} is too long or holds characters that cannot be printed")
         if self.service_tier not in TIERS:
             raise ValueError(f"service_tier must be one of {', '.join(TIERS)}, not {self.service_tier!r}")

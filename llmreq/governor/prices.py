@@ -59,10 +59,7 @@ def set_price(
     theirs. Raises InvalidRequestError.
     """
     provider, model = split_lane(lane)
-    dollars = {name: value for name, value in asdict(price).items() if value is not None}
-    for name, value in dollars.items():
-        if not value.is_finite() or value < 0:
-            raise InvalidRequestError(f"{name} must be 0 or more dollars per million tokens, not {value}")
+    _check(provider, model, price, min_prompt_tokens, source)
     try:
         rows = ask(
             connection,
@@ -80,6 +77,15 @@ def set_price(
             "give another valid_from"
         ) from None
     return int(rows[0]["id"])
+
+
+def _check(provider: str, model: str, price: Price, min_prompt_tokens: int, source: str) -> None:
+    """As a line of a price list is checked. Raises InvalidRequestError."""
+    dollars = {f"{name}_per_mtok": value for name, value in asdict(price).items()}
+    try:
+        PriceRow(provider, model, min_prompt_tokens=min_prompt_tokens, source=source, **dollars)
+    except ValueError as error:
+        raise InvalidRequestError(str(error)) from None
 
 
 def price_rows(rows: Iterable[Row]) -> list[PriceRow]:

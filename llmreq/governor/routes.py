@@ -9,7 +9,9 @@ import psycopg
 
 from llmreq.database.ask import Row, ask
 from llmreq.errors import InvalidRequestError
+from llmreq.governor.bounds import require_bytes
 from llmreq.governor.lanes import split_lane
+from llmreq.limits import LABEL_BYTES, MAX_CANDIDATES, MAX_ROUTED_MODEL_CHARS
 
 
 def list_routes(connection: psycopg.Connection[Any]) -> list[Row]:
@@ -30,11 +32,22 @@ def set_route(
 
     A part that is None matches every request. Raises InvalidRequestError.
     """
-    if not 1 <= len(candidates) <= 20:
-        raise InvalidRequestError("a route has 1 to 20 candidates")
-    lanes = ["/".join(split_lane(candidate)) for candidate in candidates]
+    if not 1 <= len(candidates) <= MAX_CANDIDATES:
+        raise InvalidRequestError(f"a route has 1 to {MAX_CANDIDATES} candidates")
+    lanes = ["/".join(_candidate(each)) for each in candidates]
+    require_bytes("the task type", task_type or "", LABEL_BYTES["task_type"])
     match = {"task_type": task_type or None, "complexity": complexity or None, "quality": quality or None}
     return int(ask(connection, "set_route", **match, candidates=lanes, note=note)[0]["id"])
+
+
+def _candidate(lane: str) -> tuple[str, str]:
+    provider, model = split_lane(lane)
+    if len(model) > MAX_ROUTED_MODEL_CHARS or not lane.strip().isprintable():
+        raise InvalidRequestError(
+            f"{lane[:60]!r} is no candidate: its model is longer than {MAX_ROUTED_MODEL_CHARS} characters,"
+            " or it holds some that cannot be printed"
+        )
+    return provider, model
 
 
 def remove_route(connection: psycopg.Connection[Any], id: int) -> None:

@@ -16,7 +16,7 @@ from uuid import UUID
 import orjson
 
 from llmreq.errors import InvalidRequestError
-from llmreq.limits import MAX_LABEL_CHARS
+from llmreq.limits import LABEL_BYTES
 from llmreq.producer.typed import answer_type
 
 Value = str | int | bool | datetime | UUID
@@ -126,10 +126,15 @@ def _text(value: Any) -> str:
     return value
 
 
-def _label(value: Any) -> str:
-    if len(_text(value)) > MAX_LABEL_CHARS:
-        raise ValueError(f"is longer than {MAX_LABEL_CHARS} characters")
-    return str(value)
+def _label(name: str) -> Callable[[Any], str]:
+    most_bytes = LABEL_BYTES[name]
+
+    def check(value: Any) -> str:
+        if (size := len(_text(value).encode())) > most_bytes:
+            raise ValueError(f"has {size:,} bytes; at most {most_bytes:,} are accepted")
+        return str(value)
+
+    return check
 
 
 def _one_of(*allowed: str) -> Callable[[Any], str]:
@@ -230,23 +235,23 @@ _COLUMNS: dict[str, Callable[[Any], Value]] = {
     "messages": _json(list, tuple, what='a list of {"role","content"}'),
     "content": _text,
     "response_schema": _json(dict, bool, what="a JSON Schema"),
-    "provider": _label,
-    "model": _label,
-    "tenant_id": _label,
-    "task_type": _label,
+    "provider": _label("provider"),
+    "model": _label("model"),
+    "tenant_id": _label("tenant_id"),
+    "task_type": _label("task_type"),
     "tools": _json(list, tuple, what="a list of tools"),
     "tool_choice": _json(what="JSON"),
     "params": _json(dict, what="an object"),
     "context": _json(dict, what="an object"),
     "priority": _integer(0, 9),
-    "dedupe_key": _label,
+    "dedupe_key": _label("dedupe_key"),
     "id": _uuid,
-    "agent_id": _label,
+    "agent_id": _label("agent_id"),
     "complexity": _one_of("simple", "medium", "complex"),
     "kind": _one_of("chat", "embedding", "brief"),
     "quality": _one_of("basic", "good", "premium"),
     "allow_text": _flag,
-    "agent_name": _label,
+    "agent_name": _label("agent_name"),
     "agent_version": _integer(1, _SMALL),
     "merge_strategy": _one_of("concat", "merge", "first", "last", "reduce", "weighted_average"),
     "execution": _one_of("parallel", "sequential"),

@@ -14,9 +14,10 @@ import psycopg
 from psycopg import AsyncCursor, Cursor
 from psycopg.abc import Buffer
 from psycopg.adapt import Loader
+from psycopg.pq import Format
 from psycopg.rows import dict_row
-from psycopg.types.datetime import TimestamptzLoader
 
+from llmreq.database import timestamps
 from llmreq.database.connection import loads_exactly
 from llmreq.errors import DatabaseUnavailableError, InvalidRequestError
 from llmreq.producer.step import Copy, Invoke, Pause, Row, Step, Steps
@@ -80,7 +81,7 @@ def _perform(step: Step, connecting: Connecting) -> list[Row]:
                             copy.write_row(row)
             return []
         _read_as_ours(cursor)
-        cursor.execute(step.text, step.parameters)
+        cursor.execute(step.text, step.parameters, binary=True)
         return cursor.fetchall()
 
 
@@ -99,22 +100,38 @@ async def _perform_async(step: Step, connecting: AsyncConnecting) -> list[Row]:
                             await copy.write_row(row)
             return []
         _read_as_ours(cursor)
-        await cursor.execute(step.text, step.parameters)
+        await cursor.execute(step.text, step.parameters, binary=True)
         return await cursor.fetchall()
 
 
 def _read_as_ours(cursor: Cursor[Row] | AsyncCursor[Row]) -> None:
-    """JSON decoded and times with their zone, whatever the owner of a borrowed connection made of them.
+    """Every type decoded as our own connections do, whatever the owner of a borrowed one made of it.
 
-    Django, for one, reads jsonb as text.
+    Django, for one, reads jsonb as text. In the binary format, which neither DateStyle nor loaders of the owner's change.
     """
-    for name, loader in (("json", _Json), ("jsonb", _Json), ("timestamptz", TimestamptzLoader)):
-        cursor.adapters.register_loader(name, loader)
+    cursor.adapters.register_loader("json", _Json)
+    cursor.adapters.register_loader("jsonb", _Jsonb)
+    timestamps.register(cursor)
 
 
 class _Json(Loader):
+    format = Format.BINARY
+
     def load(self, data: Buffer) -> Any:
-        return loads_exactly(bytes(data))
+        return _decoded(bytes(data))
+
+
+class _Jsonb(_Json):
+    def load(self, data: Buffer) -> Any:
+        return _decoded(bytes(data)[1:])  # after the format's version
+
+
+def _decoded(raw: bytes) -> Any:
+    """The value; its text where Python can hold no such value: nested a thousand deep, or a number of 5,000 digits."""
+    try:
+        return loads_exactly(raw)
+    except (ValueError, RecursionError):
+        return raw.decode()
 
 
 def _invoke(step: Invoke) -> Row:
@@ -152,8 +169,10 @@ def explained(error: psycopg.Error) -> Exception:
         return InvalidRequestError(line)
     if isinstance(error, psycopg.errors.UndefinedTable | psycopg.errors.UndefinedFunction):
         return DatabaseUnavailableError(f"{line}: run llmreq migrate")
-    if isinstance(error, psycopg.errors.UniqueViolation | psycopg.errors.CheckViolation):
+    if isinstance(error, psycopg.errors.UniqueViolation):
         return InvalidRequestError(error.diag.message_detail or line)
+    if isinstance(error, psycopg.errors.CheckViolation):
+        return InvalidRequestError(line)  # its detail is the whole row, prompt included
     if isinstance(error, psycopg.OperationalError):
         return DatabaseUnavailableError(f"the database went away: {line}")
     return error

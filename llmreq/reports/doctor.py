@@ -8,10 +8,12 @@ from typing import Any, Literal
 
 import psycopg
 
-from llmreq.database.ask import ask
+from llmreq.database.ask import Row, ask
 from llmreq.database.connection import connect
 from llmreq.database.migrate import require_current
+from llmreq.database.page import ask_page
 from llmreq.errors import DatabaseUnavailableError
+from llmreq.reports.lanes import read_lanes
 from llmreq.settings import Settings
 
 OLDEST_POSTGRES, NEWEST_POSTGRES = 14, 18
@@ -20,6 +22,8 @@ LONG_SNAPSHOT_SECONDS = 300
 MANY_DEAD_ROWS = 10_000
 DEAD_RATIO = 0.5
 LEDGER_LINES = 5
+LANE_LINES = 20
+WORKERS_LOOKED_AT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +57,7 @@ def diagnose(settings: Settings, find_url: Callable[[], str]) -> Findings:
             yield from _providers(settings, {})
             return
         yield Finding("schema", "ok", "current")
-        wanted = {row["provider"]: row["lanes"] for row in ask(connection, "pending_by_provider")}
+        wanted = {row["provider"]: row for row in ask(connection, "pending_by_provider")}
         yield from _workers(connection, bool(wanted))
         yield from _providers(settings, wanted)
         yield from _lanes(connection)
@@ -71,7 +75,8 @@ def _version(connection: psycopg.Connection[Any]) -> Finding:
 
 
 def _workers(connection: psycopg.Connection[Any], work: bool) -> Findings:
-    rows = ask(connection, "workers")
+    page = ask_page(connection, "workers", limit=WORKERS_LOOKED_AT)
+    rows = page.rows
     healthy = [row for row in rows if row["healthy"]]
     if healthy:
         versions = {row["version"] for row in healthy}
@@ -88,13 +93,13 @@ def _workers(connection: psycopg.Connection[Any], work: bool) -> Findings:
         yield Finding("workers", "warn", f"{len(rows)} died and wait for their rescue", "run llmreq worker")
 
 
-def _providers(settings: Settings, wanted: dict[str, list[str]]) -> Findings:
+def _providers(settings: Settings, wanted: dict[str, Row]) -> Findings:
     usable = [name for name, provider in settings.providers.items() if provider.usable]
     for name, provider in settings.providers.items():
         if provider.usable:
             yield Finding(f"provider {name}", "ok", f"configured ({provider.api})")
-        elif name in wanted and not _rules_only(wanted[name]):
-            lanes = ", ".join(wanted[name])
+        elif name in wanted and wanted[name]["lanes"] != ["local/rules"]:
+            lanes = _some(wanted[name]["lanes"], wanted[name]["lane_count"])
             yield Finding(
                 f"provider {name}", "fail", f"{provider.why_not}; requests wait in {lanes}", "configure it"
             )
@@ -106,21 +111,29 @@ def _providers(settings: Settings, wanted: dict[str, list[str]]) -> Findings:
         )
 
 
-def _rules_only(lanes: list[str]) -> bool:
-    return lanes == ["local/rules"]
+def _some(names: list[str], count: int) -> str:
+    more = f" and {count - len(names):,} more" if count > len(names) else ""
+    return ", ".join(names) + more
 
 
 def _lanes(connection: psycopg.Connection[Any]) -> Findings:
-    for lane in ask(connection, "lanes"):
-        if lane["state"] in ("paused", "rate_limit", "provider_down"):
+    with connection.transaction():
+        ask(connection, "wide_look")
+        lanes = read_lanes(connection, LANE_LINES)
+    for lane in lanes.blocked.rows:
+        if lane["state"] != "probing":
             until = f" until {lane['blocked_until']:%H:%M:%S}" if lane["blocked_until"] else ""
             message = f"{lane['state']}{until}: {lane['block_message'] or 'set by hand'}"
             yield Finding(f"lane {lane['lane']}", "warn", message, "see llmreq status")
-    for lane in ask(connection, "unpriced_lanes"):
+    if lanes.blocked.more:
+        yield Finding("lanes", "warn", f"{lanes.blocked.more:,} more are closed", "see llmreq status")
+    for lane in lanes.unpriced.rows:
         message = (
             f"has no price: {lane['unpriced_calls']} calls of today and yesterday cost nobody knows what"
         )
         yield Finding(f"lane {lane['lane']}", "warn", message, f"run llmreq prices set {lane['lane']}")
+    if lanes.unpriced.more:
+        yield Finding("lanes", "warn", f"{lanes.unpriced.more:,} more have no price", "see llmreq status")
 
 
 def _partitions(connection: psycopg.Connection[Any]) -> Findings:

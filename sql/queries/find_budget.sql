@@ -1,1 +1,3 @@
-SELECT id FROM llm_budgets WHERE scope = %(scope)s AND subject = %(subject)s AND period = %(period)s
+SELECT id, period FROM llm_budgets
+WHERE scope = %(scope)s AND subject = %(subject)s AND (%(period)s::text IS NULL OR period = %(period)s)
+ORDER BY period

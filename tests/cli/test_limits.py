@@ -51,7 +51,7 @@ def test_calls_under_way_count_towards_a_providers_new_limit(run: Run, queue: Qu
         (["set", "openai/x", "--rpm", "0"], "no whole number above 0"),
         (["set", "openai/x", "--rpm", "fast"], "no whole number above 0"),
         (["set", "openai/x", "--tier", "gold"], "there is no tier 'gold'"),
-        (["tenant", "acme", "--weight", "-1"], "a weight must be above 0"),
+        (["tenant", "acme", "--weight", "-1"], "a weight must be from 0.001 to 1,000,000"),
         (["pause"], "name one"),
         (["pause", "openai/x", "--all"], "name one"),
     ],

@@ -58,11 +58,11 @@ def test_raising_a_budget_without_its_period_finds_its_only_one(run: Run, queue:
         (["set", "planet:earth", "--usd", "5", "--per", "day"], "a budget is named all, or SCOPE:NAME"),
         (["set", "all:x", "--usd", "5", "--per", "day"], "takes no name"),
         (["set", "all", "--usd", "5"], "say --per hour, day, month or total"),
-        (["set", "all", "--usd=-5", "--per", "day"], "0 dollars or more"),
+        (["set", "all", "--usd=-5", "--per", "day"], "a budget in dollars must be from 0"),
         (["set", "run:7", "--usd", "5", "--per", "total"], "a run is named by its UUID"),
         (["set", "all", "--per", "day"], "say how much"),
         (["remove", "all"], "there is no budget all"),
-        (["ceiling", "0"], "above 0 dollars"),
+        (["ceiling", "0"], "must be above 0"),
     ],
 )
 def test_a_wrong_budget_is_refused_in_one_line(run: Run, arguments: list[str], says: str) -> None:

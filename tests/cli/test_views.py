@@ -63,7 +63,13 @@ def test_counting_the_queue_reads_no_history(queue: Queue) -> None:
         " SELECT 'x', 'mine', 'm', 'completed', llmreq_now() FROM generate_series(1, 5000)"
     )
     queue.run("ANALYZE llm_requests")
-    for view in ("llmreq_queue_depth", "llmreq_waiting", "llmreq_worker_health"):
+    for view in (
+        "llmreq_queue_depth",
+        "llmreq_waiting",
+        "llmreq_worker_health",
+        "llmreq_lane_depth",
+        "llmreq_lane_health",
+    ):
         plan = "\n".join(row["QUERY PLAN"] for row in queue.all(f"EXPLAIN SELECT * FROM {view}"))
         assert "Seq Scan on llm_requests" not in plan, plan
 

@@ -126,7 +126,7 @@ HEAD = "provider,model,input_usd_per_mtok\n"
         (HEAD + "openai,x,1e-21\n", "more than 20 decimals"),
         (HEAD + f"openai,x,1.{'1' * 200}\n", "is no price"),
         (HEAD + "openai,x,1\nopenai,x,2\n", "line 3: openai/x has another price in line 2"),
-        (HEAD + f"openai,{'x' * 500},1\n", "too long"),
+        (HEAD + f"openai,{'x' * 501},1\n", "too long"),
         (HEAD + "openai,x\x00y,1\n", "cannot be printed"),
         (HEAD + 'openai,"x,1\n', "not CSV"),
         (

@@ -1,2 +1,0 @@
-SELECT lane, state, blocked_until, block_message, pending, in_flight, max_in_flight, priced, calls, failed
-FROM llmreq_lane_health ORDER BY lane

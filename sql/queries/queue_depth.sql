@@ -1,1 +1,0 @@
-SELECT lane, status, requests, oldest_seconds FROM llmreq_queue_depth ORDER BY lane, status
