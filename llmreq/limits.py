@@ -66,6 +66,90 @@ DATABASE_STOP_SECONDS = 30.0
 
 SERVER_LOG_BYTES = 10 * 1024 * 1024
 """The embedded server's log past this is set aside at the next start; one older log is kept."""
+# --- claiming -----------------------------------------------------------------------------------------------
+READ_SLICE_BYTES = 64 * 1024 * 1024
+"""Payloads of claims read in one statement: decoded they take some three times as much until their calls begin."""
+
+MAX_PAYLOAD_BYTES = 128 * 1024 * 1024
+"""A request with more is refused unread: no provider takes a body half as large, and one row must not kill a worker."""
+
+PAYLOADS_IN_FLIGHT_BYTES = 256 * 1024 * 1024
+"""Payloads held by running calls; further claims are read as calls end, and none are made meanwhile."""
+
+COUNTED_PAYLOAD_BYTES = 64 * 1024
+"""Smaller payloads are bounded by the number of calls alone."""
+
+UNSETTLED_FREE = 1_000
+"""Outcomes that may wait for Postgres before each takes a call's slot: the back-pressure of a database that is away."""
+
+UNSETTLED_FREE_BYTES = 256 * 1024 * 1024
+"""The same in bytes: past this no claim is made until some are settled."""
+
+RECONCILE_WINDOW_SECONDS = 20.0
+"""How long after a broken claim there may be claims of ours that we have not heard of."""
+
+RECONCILE_SECONDS = 5.0
+"""How often they are looked for meanwhile."""
+
+MAX_UNCLAIMABLE_ROWS = 1_000
+"""Rows that neither a claim nor a failure may touch, remembered; the oldest is forgotten first, and met again."""
+
+UNCLAIMABLE_SECONDS = 60.0
+"""How long claims pass over such a row before they try it again."""
+
+# --- settling -----------------------------------------------------------------------------------------------
+SETTLE_BATCH = 200
+"""Outcomes per statement: at 200 the statement's own cost is below 5 % of the whole."""
+
+SETTLE_BATCH_BYTES = 8 * 1024 * 1024
+"""Encoded outcomes per statement, so that one statement stays below a second; a larger outcome goes alone."""
+
+LOCKED_PAUSE_SECONDS = (0.05, 1.0)
+"""First and longest pause of an outcome whose request's row somebody has locked: passing over it costs nothing."""
+
+BLOCKED_PAUSE_SECONDS = (0.25, 1.0)
+"""The same where a lane, budget or document is locked: asking again is one short statement."""
+
+CONFLICT_PAUSE_SECONDS = (0.01, 1.0)
+"""The same after a deadlock or a serialization failure: at random in it, so that the two do not meet again."""
+
+REFUSED_PAUSE_SECONDS = (0.5, 60.0)
+"""The same for an outcome that Postgres refuses even without its answer, as where a user's trigger raises."""
+
+TRANSIENT_TRIES = 5
+"""Times one outcome alone may meet what could pass (a time limit, a schema in change) before only its bill is booked."""
+
+BROKEN_TRIES = 2
+"""Times a statement may end with its connection before its outcomes are tried in smaller parts."""
+
+REFUSED_IN_A_ROW = 8
+"""Outcomes refused one after another before the whole pauses: then it is the database, not the outcomes."""
+
+# --- the spool ----------------------------------------------------------------------------------------------
+MAX_SPOOL_LINE_BYTES = 256 * 1024 * 1024
+"""A longer line is set aside: an answer of the largest size, escaped and decoded beside it, stays below."""
+
+SPOOL_CHUNK_BYTES = 1024 * 1024
+"""How such a line is copied."""
+
+REPLAY_WINDOW = 1_000
+"""Spooled outcomes handed to the completer and not yet settled: one behind a lock does not hold up the file."""
+
+REPLAY_WINDOW_BYTES = 32 * 1024 * 1024
+"""The same in bytes; one line may exceed it alone."""
+
+REPLAY_LOOK_SECONDS = 60.0
+"""How often a running worker looks for files that another one left since."""
+
+REPLAY_PATIENCE_SECONDS = 60.0
+"""How long a file's outcomes may all wait before the next file has its turn; it comes again with the next look."""
+
+REPLAY_HEAD_START_SECONDS = 5.0
+"""How long a starting worker settles what was spooled before it claims: a rescue would have those calls bought again."""
+
+STRAY_IDS_ASKED = 1_000
+"""Requests of a file without a known database looked up to learn whether it is of this one."""
+
 # --- schemas and checks -------------------------------------------------------------------------------------
 MAX_SCHEMA_EXPANSION = 100_000
 """Subschemas met when every `$ref` is written out: 22 doubled references are 4 million checks per value."""

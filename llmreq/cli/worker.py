@@ -86,7 +86,9 @@ def _as_provider(given: ProviderSettings, base_url: str) -> Provider:
 
 def _report(ending: Ending, url: str) -> int:
     if ending.spooled:
-        say(f"llmreq: the database was away: {ending.spooled} outcomes wait on disk for the next worker")
+        say(
+            f"llmreq: the database did not take {ending.spooled} outcomes: they wait on disk for the next worker"
+        )
     if not ending.stuck:
         return 0
     with connect(url, application_name="llmreq cli") as connection:

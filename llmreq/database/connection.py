@@ -21,6 +21,8 @@ from llmreq.settings import DATABASE_SCHEMES, Settings
 
 _DEFAULTS: dict[str, Any] = {
     "connect_timeout": DATABASE_CONNECT_SECONDS,
+    # Whatever the database or role says: a label in Chinese must reach a worker of a LATIN1 database's user too.
+    "client_encoding": "UTF8",
     # A server that vanished without a word is noticed in about a minute, not after the system's two hours.
     "keepalives": 1,
     "keepalives_idle": 30,
@@ -81,9 +83,13 @@ async def connect_async(url: str, *, application_name: str = "llmreq") -> AsyncC
 
 
 def loads_exactly(data: str | bytes) -> Any:
-    """JSON as Postgres sent it; the fast parser would make floats of integers beyond 64 bits."""
+    """JSON as Postgres sent it; the fast parser would make floats of integers beyond 64 bits.
+
+    Raises ValueError for what no double can hold and RecursionError or ValueError for what nests too deep.
+    """
     raw = data.encode() if isinstance(data, str) else bytes(data)
-    return json.loads(raw) if _MANY_DIGITS in raw.translate(_ANY_DIGIT) else orjson.loads(raw)
+    value = orjson.loads(raw)  # the strict one first: the exact one knows no bounds
+    return json.loads(raw) if _MANY_DIGITS in raw.translate(_ANY_DIGIT) else value
 
 
 def sqlalchemy_url(url: str) -> str:

@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import partial
 from typing import Any
 from uuid import UUID
@@ -43,22 +44,35 @@ class Caller:
     _tasks: dict[UUID, asyncio.Task[dict[str, Any]]] = field(default_factory=dict)
     _endings: dict[UUID, str] = field(default_factory=dict)
     _sent: set[UUID] = field(default_factory=set)
+    _claims: set[tuple[UUID, int]] = field(default_factory=set)
 
     @property
     def in_flight(self) -> int:
         return len(self._tasks)
 
     @property
-    def ids(self) -> set[UUID]:
-        """Requests that are being called."""
-        return set(self._tasks)
+    def claims(self) -> set[tuple[UUID, int]]:
+        """Claims that are being called."""
+        return set(self._claims)
 
     def start(self, claim: Claim) -> None:
         """Begin a call; returns at once."""
         task = asyncio.create_task(self._call(claim))
         self._tasks[claim.id] = task
+        self._claims.add((claim.id, claim.claim_seq))
         # A callback, not a finally: a task that is cancelled before its first step never enters its own body.
         task.add_done_callback(partial(self._ended, claim))
+
+    def refuse(
+        self, id: UUID, claim_seq: int, claimed_at: datetime, max_output_tokens: int, failure: Failure
+    ) -> None:
+        """Report a claim that cannot be called, unbilled."""
+        facts = {
+            **failure_facts(failure),
+            "billed": Billed.NOT_BILLED,
+            "max_output_tokens": max_output_tokens,
+        }
+        self.done(report(id, claim_seq, claimed_at, facts))
 
     def cancel(self, ids: list[UUID]) -> None:
         """Cut the calls of these requests, for their producers' sake; each still reports."""
@@ -88,6 +102,7 @@ class Caller:
 
     def _ended(self, claim: Claim, task: asyncio.Task[dict[str, Any]]) -> None:
         del self._tasks[claim.id]
+        self._claims.discard((claim.id, claim.claim_seq))
         ending = self._endings.pop(claim.id, "released")
         sent = claim.id in self._sent
         self._sent.discard(claim.id)

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import orjson
 import psycopg
 from psycopg.rows import args_row, dict_row, tuple_row
+from psycopg.types.json import set_json_loads
 
+from llmreq.database.connection import loads_exactly
 from llmreq.database.statements import statement
+
+Shape = TypeVar("Shape")
 
 FENCED = "LQ001"
 """SQLSTATE of a claim by a worker whose lease has ended."""
@@ -57,6 +62,34 @@ class Claim(NamedTuple):
     document: Any = None
 
 
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """Stands for a JSON value that cannot be decoded, so that its row alone fails (invariant 11)."""
+
+    reason: str
+
+
+class Read(NamedTuple):
+    """One row of `read_claims.sql`. Where the payload is not `here`, because it has more bytes than asked for, only its size is.
+
+    A JSON value that cannot be decoded is an `Unreadable`.
+    """
+
+    payload_bytes: int
+    here: bool
+    claim: Claim
+
+
+class ReadDocument(NamedTuple):
+    """One row of `read_documents.sql`: what stands behind a claim of an agent, a page or a document."""
+
+    id: UUID
+    document_bytes: int
+    here: bool
+    response_schema: Any
+    document: Any
+
+
 class Settled(NamedTuple):
     """One row of what `llmreq_finish` returns. `status` is None when the request is gone."""
 
@@ -75,61 +108,107 @@ class Left(NamedTuple):
     stuck: int
 
 
-async def claim(connection: psycopg.AsyncConnection[Any], worker_id: int, limit: int) -> list[Taken]:
-    """Claim up to `limit` due requests. Raises psycopg.Error with sqlstate `FENCED` when the lease has ended."""
-    async with connection.cursor(row_factory=args_row(Taken)) as cursor:
-        await cursor.execute(_CLAIM, (worker_id, limit))
-        return await cursor.fetchall()
+async def claim(
+    connection: psycopg.AsyncConnection[Any], worker_id: int, limit: int, skip: Sequence[UUID] = ()
+) -> list[Taken]:
+    """Claim up to `limit` due requests, none of `skip`. Raises psycopg.Error with sqlstate `FENCED` when the lease has ended."""
+    return await _rows(connection, Taken, _CLAIM, (worker_id, limit, list(skip)))
+
+
+async def claim_apart(
+    connection: psycopg.AsyncConnection[Any], worker_id: int, limit: int, skip: Sequence[UUID]
+) -> tuple[list[Taken], list[UUID]]:
+    """Like `claim`, row by row, for when a row made that raise; also returns the requests that can neither be claimed nor
+    failed, as where a user's trigger raises on every update."""
+    rows = await _rows(connection, Taken, _CLAIM_APART, (worker_id, limit, list(skip)))
+    return [row for row in rows if row.claim_seq is not None], [
+        row.id for row in rows if row.claim_seq is None
+    ]
 
 
 async def my_claims(connection: psycopg.AsyncConnection[Any], worker_id: int) -> list[Taken]:
     """Every claim that Postgres holds for this worker."""
-    async with connection.cursor(row_factory=args_row(Taken)) as cursor:
-        await cursor.execute(_MY_CLAIMS, {"worker_id": worker_id})
-        return await cursor.fetchall()
+    return await _rows(connection, Taken, _MY_CLAIMS, {"worker_id": worker_id})
 
 
-async def read(connection: psycopg.AsyncConnection[Any], taken: Sequence[Taken]) -> list[Claim]:
-    """The payload of claimed requests: what they ask now that nobody can edit them. A claim that fell to rescue is left out."""
-    async with connection.cursor(row_factory=args_row(Claim)) as cursor:
-        await cursor.execute(
-            _READ,
-            {
-                "ids": [each.id for each in taken],
-                "claim_seqs": [each.claim_seq for each in taken],
-                "caps": [each.max_output_tokens for each in taken],
-            },
-        )
-        claims = await cursor.fetchall()
-    documented = [each.id for each in taken if each.documented]
-    return await _with_documents(connection, claims, documented) if documented else claims
+async def read(
+    connection: psycopg.AsyncConnection[Any], taken: Sequence[Taken], most_bytes: int
+) -> list[Read]:
+    """The payload of claimed requests, as far as one has at most `most_bytes`: what they ask now that nobody can edit them.
+
+    A claim that fell to rescue is left out.
+    """
+    parameters = {
+        "ids": [each.id for each in taken],
+        "claim_seqs": [each.claim_seq for each in taken],
+        "caps": [each.max_output_tokens for each in taken],
+        "most_bytes": most_bytes,
+    }
+    return await _rows(connection, _as_read, _READ, parameters)
 
 
-async def _with_documents(
-    connection: psycopg.AsyncConnection[Any], claims: list[Claim], ids: list[UUID]
-) -> list[Claim]:
+async def read_documents(
+    connection: psycopg.AsyncConnection[Any], ids: Sequence[UUID], most_bytes: int
+) -> dict[UUID, ReadDocument]:
     """Asked apart, because most claims have nothing behind them."""
-    async with connection.cursor(row_factory=tuple_row) as cursor:
-        await cursor.execute(_READ_DOCUMENTS, {"ids": ids})
-        found = {id: (schema, document) for id, schema, document in await cursor.fetchall()}
-    return [
-        claim._replace(response_schema=found[claim.id][0], document=found[claim.id][1])
-        if claim.id in found
-        else claim
-        for claim in claims
-    ]
+    parameters = {"ids": list(ids), "most_bytes": most_bytes}
+    return {row.id: row for row in await _rows(connection, ReadDocument, _READ_DOCUMENTS, parameters)}
 
 
 async def finish(
     connection: psycopg.AsyncConnection[Any], worker_id: int, outcomes: Sequence[bytes]
 ) -> list[Settled]:
-    """Settle outcomes, each one JSON object as `llmreq_finish` takes them."""
-    async with connection.cursor(row_factory=args_row(Settled)) as cursor:
-        await cursor.execute(
-            "SELECT id, claim_seq, accepted, status FROM llmreq_finish(%s, %s::json)",
-            (worker_id, (b"[" + b",".join(outcomes) + b"]").decode()),
-        )
+    """Settle outcomes, each one JSON object as `llmreq_finish` takes them. One whose request's row somebody else has locked is
+    not in the result. Raises LockNotAvailable where a lane, budget or document is locked: see `blocked`."""
+    return await _rows(connection, Settled, _FINISH, (worker_id, b"[" + b",".join(outcomes) + b"]"))
+
+
+async def blocked(connection: psycopg.AsyncConnection[Any], ids: Sequence[UUID]) -> set[UUID]:
+    """Which of these requests cannot be settled now without waiting for somebody's lock. Waits for none itself."""
+    async with connection.cursor(row_factory=tuple_row) as cursor:
+        await cursor.execute("SELECT llmreq_blocked(%b::uuid[])", (list(ids),))
+        row = await cursor.fetchone()
+        return set(row[0] or ()) if row else set()
+
+
+def _as_read(payload_bytes: int, here: bool, *claim: Any) -> Read:
+    return Read(payload_bytes, here, Claim(*claim))
+
+
+def _decoded(data: str | bytes) -> Any:
+    try:
+        return loads_exactly(data)
+    except RecursionError:
+        return Unreadable("it nests too deep")
+    except ValueError as error:
+        # What the parser found, without where, and without the place's own words.
+        return Unreadable(str(error).partition(": line")[0])
+
+
+async def _rows(
+    connection: psycopg.AsyncConnection[Any], shape: Callable[..., Shape], query: str, parameters: Any
+) -> list[Shape]:
+    """In binary, where no DateStyle and no other setting of a session changes what a value looks like.
+
+    Each JSON value is decoded on its own: one that cannot be is an `Unreadable`.
+    """
+    async with connection.cursor(binary=True, row_factory=args_row(shape)) as cursor:
+        set_json_loads(_decoded, cursor)
+        await cursor.execute(query, parameters)
         return await cursor.fetchall()
+
+
+async def database_id(connection: psycopg.AsyncConnection[Any]) -> UUID:
+    """Which database this is; made at the first question."""
+    while True:
+        row = await (await connection.execute(_DATABASE_ID)).fetchone()
+        if row is not None:  # else another session is making it at this moment
+            return UUID(row[0])
+
+
+async def knows_any(connection: psycopg.AsyncConnection[Any], ids: Sequence[UUID]) -> bool:
+    """Whether one of these requests at least is in this database."""
+    return (await (await connection.execute(_ANY_KNOWN, {"ids": list(ids)})).fetchone()) is not None
 
 
 async def housekeep(connection: psycopg.AsyncConnection[Any], name: str) -> int:
@@ -203,10 +282,14 @@ def retire(connection: psycopg.Connection[Any], worker_id: int) -> bool:
     return bool(row and row[0])
 
 
-_CLAIM = f"SELECT {', '.join(Taken._fields)} FROM llmreq_claim(%s, %s)"  # noqa: S608
+_CLAIM = f"SELECT {', '.join(Taken._fields)} FROM llmreq_claim(%s, %s, %b::uuid[])"  # noqa: S608
+_CLAIM_APART = f"SELECT {', '.join(Taken._fields)} FROM llmreq_claim_apart(%s, %s, %b::uuid[])"  # noqa: S608
+_FINISH = "SELECT id, claim_seq, accepted, status FROM llmreq_finish(%s, convert_from(%b, 'UTF8')::json)"
 _READ = statement("read_claims")
 _READ_DOCUMENTS = statement("read_documents")
 _MY_CLAIMS = statement("my_claims")
+_DATABASE_ID = statement("database_id")
+_ANY_KNOWN = statement("any_known_request")
 _HOUSEKEEPING = {
     "rescue": "SELECT llmreq_rescue()",
     "sweep_orphans": "SELECT llmreq_sweep_orphans()",

@@ -15,7 +15,6 @@ import socket
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from uuid import UUID
 
 import structlog
@@ -32,10 +31,11 @@ from llmreq.worker.heart import Heart, Identity
 from llmreq.worker.keeper import Keeper
 from llmreq.worker.link import Link
 from llmreq.worker.local import LOCAL_RULES
+from llmreq.worker.replay import Replay
 from llmreq.worker.report import Report
 from llmreq.worker.sender import Sender, open_sender
 from llmreq.worker.settler import Settler
-from llmreq.worker.spool import read_spool, write_spool
+from llmreq.worker.spool import Spool
 
 log = structlog.get_logger()
 
@@ -98,6 +98,8 @@ class _Worker:
         )
         worker_id = partial(getattr, self._heart, "worker_id")
         self._settler = Settler(Link(url, "llmreq settler"), worker_id, settings.flush_ms / 1000)
+        self._spool = Spool(settings.data_dir / "spool")
+        self._replay = Replay(Link(url, "llmreq replay"), self._spool, self._settler)
         self._claimer = Claimer(
             Link(url, "llmreq claimer"),
             worker_id,
@@ -106,6 +108,7 @@ class _Worker:
             settings.poll_ms / 1000,
             settings.batch_size,
             settings.concurrency,
+            may_claim=lambda: not self._settler.is_behind,
         )
         self._doorbell = Doorbell(Link(url, "llmreq doorbell"), self._claimer.ring)
         self._claimer.tells_idle = partial(getattr, self._doorbell, "present")
@@ -115,7 +118,7 @@ class _Worker:
         self._listen_to_signals()
         await asyncio.to_thread(self._heart.start)
         self._settler.start()
-        await self._replay_spool()
+        self._replay.start()
         self._claimer.start()
         self._doorbell.start()
         self._keeper.start()
@@ -140,8 +143,9 @@ class _Worker:
             )
             await self._calls_end()
         await self._keeper.stop()
+        await self._replay.stop()
         left = await self._settler.stop(patience_seconds=10.0)
-        path = write_spool(self._spool_folder(), left)
+        path = self._spool.write(left)
         await asyncio.to_thread(self._heart.stop)
         await self._caller.checking.close()
         await self._sender.close()
@@ -163,10 +167,16 @@ class _Worker:
         link = Link(self._url, "llmreq drain")
         try:
             while not self._stopping.is_set():
-                if self._claimer.idle and not self._caller.in_flight and not self._settler.backlog:
+                if (
+                    self._replay.is_over
+                    and self._claimer.idle
+                    and not self._caller.in_flight
+                    and self._settler.is_settled
+                ):
+                    refused = self._settler.refused  # these run until somebody lets them end
                     left = await self._look(link)
-                    if left is not None and not left.running and not left.movable:
-                        return left.stuck
+                    if left is not None and left.running <= refused and not left.movable:
+                        return left.stuck + refused
                 await _wait(self._stopping, DRAIN_LOOK_SECONDS)
             return 0
         finally:
@@ -180,17 +190,6 @@ class _Worker:
         except Exception as error:
             log.warning("drain_look_failed", error=str(error).splitlines()[0])
             return None
-
-    async def _replay_spool(self) -> None:
-        for path, reports in read_spool(self._spool_folder()):
-            log.info("spool_replayed", path=str(path), count=len(reports))
-            for each in reports:
-                self._settler.put(each)
-            await self._settler.settled()
-            path.unlink()
-
-    def _spool_folder(self) -> Path:
-        return self._settings.data_dir / "spool"
 
     def _call_done(self, done: Report) -> None:
         self._settler.put(done)

@@ -151,14 +151,14 @@ def test_answers_that_postgres_cannot_take_at_the_end_are_spooled_and_replayed(
         until("the answers", lambda: simulator.state()["in_flight"] == 0)
         worker.terminate()
         assert worker.wait(timeout=60) == 0
-        assert len(list((tmp_path / "spool").glob("*.jsonl"))) == 1
+        assert len(list((tmp_path / "spool").glob("*/*.jsonl"))) == 1
         own_server.ensure_running()
         assert table.count("status = 'processing'") == 10
         assert fleet.drain() == 0
     finally:
         fleet.stop()
     assert table.count("status = 'completed'") == 10
-    assert list((tmp_path / "spool").glob("*")) == []
+    assert list((tmp_path / "spool").glob("*/*")) == []
     assert (
         table.one("SELECT count(*) AS n FROM llm_attempts WHERE accepted AND outcome = 'completed'")["n"]
         == 10
