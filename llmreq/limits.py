@@ -30,6 +30,30 @@ MAX_VALIDATION_ERRORS = 100
 MAX_ERROR_BODY_CHARS = 500
 """How much of a provider's error page goes to `error_details`."""
 
+MAX_JSON_VALUES = 4_000_000
+"""Commas and brackets of a JSON answer: Postgres needs 32 bytes for each value while it reads a list, and 8 MB hold fewer."""
+
+MAX_PRINTED_BYTES = 256 * 1024 * 1024
+"""A JSON value may take this much where Postgres prints it: `1e308` is 5 bytes to a model and 309 in a row that is read."""
+
+MAX_IDENTIFIER_CHARS = 200
+"""What a provider calls its model, its reason to stop and its call: real ones have less than a hundred."""
+
+MAX_MESSAGE_CHARS = 2_000
+"""An error message: more is nobody's sentence."""
+
+MAX_DETAILS_BYTES = 16 * 1024
+"""`error_details`, `repairs` and whatever else is said beside an answer."""
+
+MAX_RECORDS_BYTES = 128 * 1024
+"""`validation_errors`: a hundred of them take 20 KB; deep paths and long names may take more."""
+
+MAX_RECORD_TEXT_CHARS = 1_000
+"""One text of an error record: a path of a hundred steps fits."""
+
+MAX_TOKEN_COUNT = 10_000_000_000
+"""A token count above this is no count: the bill is unknown then, and booked at its upper bound."""
+
 MAX_SCHEMA_BYTES = 1024 * 1024
 """A JSON Schema above this is refused: providers refuse far smaller ones."""
 

@@ -20,6 +20,7 @@ from llmreq.wire.outcome import (
     ToolCall,
     Usage,
     counted,
+    counted_part,
     named_tier,
 )
 from llmreq.wire.provider import Provider
@@ -180,14 +181,15 @@ def _arguments(arguments: Any) -> tuple[dict[str, Any] | None, str | None]:
 def _usage(given: Any) -> Usage | None:
     """Disjoint buckets from OpenAI's totals: cached and written tokens are a part of prompt_tokens there.
 
-    None when a total is missing or no count: then nobody knows the bill.
+    None when a total is missing, a count is none, or parts are more than their whole: then nobody knows the bill.
     """
     prompt, completion = counted(given, "prompt_tokens"), counted(given, "completion_tokens")
     if prompt is None or completion is None:
         return None
     details, out = given.get("prompt_tokens_details"), given.get("completion_tokens_details")
-    read = min(counted(details, "cached_tokens") or 0, prompt)
-    written = min(counted(details, "cache_write_tokens") or 0, prompt - read)
+    read, written = counted_part(details, "cached_tokens"), counted_part(details, "cache_write_tokens")
+    if read is None or written is None or read + written > prompt:
+        return None
     return Usage(
         input_tokens=prompt - read - written,
         cache_read_tokens=read,

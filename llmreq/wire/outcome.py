@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any
 
 from llmreq.errors import ErrorCode
+from llmreq.limits import MAX_TOKEN_COUNT
 
 
 class Billed(StrEnum):
@@ -49,7 +50,14 @@ def named_tier(given: Any) -> str | None:
 def counted(given: Any, name: str) -> int | None:
     """A token count of a provider's usage object, or None for what is no count."""
     value = given.get(name) if isinstance(given, Mapping) else None
-    return value if type(value) is int and 0 <= value < 2**53 else None
+    return value if type(value) is int and 0 <= value <= MAX_TOKEN_COUNT else None
+
+
+def counted_part(given: Any, name: str) -> int | None:
+    """A count that may be absent, which is 0; None for one that is there and is no count: then nobody knows the bill."""
+    if not isinstance(given, Mapping) or given.get(name) is None:
+        return 0
+    return counted(given, name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,9 @@ from email.utils import parsedate_to_datetime
 
 from llmreq.limits import MAX_RETRY_AFTER_SECONDS
 
+RESOURCES = ("requests", "tokens", "input-tokens", "output-tokens")
+"""What the vendors limit, as they call it."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _LARGEST = 1e12
@@ -57,7 +60,7 @@ def rate_headers(headers: Mapping[str, str], now: float) -> dict[str, RateHeader
     found: dict[str, RateHeaders] = {}
     if not any("ratelimit" in name for name in headers):
         return found
-    for resource in ("requests", "tokens", "input-tokens", "output-tokens"):
+    for resource in RESOURCES:
         openai = _openai(headers, resource)
         anthropic = _anthropic(headers, resource, now)
         if (seen := openai or anthropic) is not None:

@@ -21,7 +21,8 @@ from llmreq.text.records import chunk_records
 from llmreq.text.tokens import TokenEstimator, estimator_for
 from llmreq.wire.outcome import Billed, Failure
 from llmreq.worker.engine import Claim
-from llmreq.worker.report import elapsed_ms, encode, failure_facts
+from llmreq.worker.outcome_fields import encode
+from llmreq.worker.report import elapsed_ms, failure_facts
 from llmreq.worker.verdict import Expectation, checked_facts
 
 LOCAL_PAGES = "local/pages"

@@ -21,7 +21,7 @@ from llmreq.check.schemas import compile_schema
 from llmreq.check.tools import compile_tools
 from llmreq.limits import SIDE_CHECK_SECONDS
 from llmreq.wire.outcome import Answer
-from llmreq.worker.report import encode
+from llmreq.worker.outcome_fields import encode
 from llmreq.worker.verdict import Expectation, verdict
 
 _LENGTH = struct.Struct(">Q")

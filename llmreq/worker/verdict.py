@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmreq.check.check import Checked, check_text, check_tool_calls
-from llmreq.check.decode import storable_text
 from llmreq.check.schemas import CompiledSchema
 from llmreq.check.tools import ToolSchemas, compile_tools
 from llmreq.limits import MAX_ANSWER_BYTES
@@ -41,8 +40,8 @@ def verdict(answer: Answer, expected: Expectation) -> dict[str, Any]:
 
 
 def checked_facts(checked: Checked, text: str) -> dict[str, Any]:
-    """A check's result as facts for the report, storable in Postgres."""
-    facts: dict[str, Any] = {"response": storable_text(text)[0], "repairs": list(checked.repairs) or None}
+    """A check's result as facts for the report, which makes them storable."""
+    facts: dict[str, Any] = {"response": text, "repairs": list(checked.repairs) or None}
     if checked.code is None:
         return {**facts, "outcome": "completed", "parsed_response": checked.parsed}
     return {

@@ -12,7 +12,7 @@ from llmreq.wire.outcome import Answer, ToolCall
 from llmreq.worker import side_check
 from llmreq.worker.checking import Checking, expectation
 from llmreq.worker.engine import Claim
-from llmreq.worker.report import encode
+from llmreq.worker.outcome_fields import encode
 from llmreq.worker.verdict import verdict
 
 LARGE = "x" * 100_000
