@@ -1,6 +1,6 @@
 """The values that travel between a claimed row, a provider's wire format and the settler.
 
-Pure: frozen dataclasses only. One `Call` becomes one `HttpRequest`; one `HttpResponse` becomes one `Answer`
+Pure: frozen dataclasses only; what a producer or a model wrote is in none of their reprs. One `Call` becomes one `HttpRequest`; one `HttpResponse` becomes one `Answer`
 (invariant 1: one claim, one call, one attempt).
 """
 
@@ -67,10 +67,10 @@ class ToolCall:
     `raw` is set, and `params` is None, when the provider's argument text was no JSON object.
     """
 
-    id: str
-    tool_name: str
-    params: dict[str, Any] | None
-    raw: str | None = None
+    id: str = field(repr=False)
+    tool_name: str = field(repr=False)
+    params: dict[str, Any] | None = field(repr=False)
+    raw: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,12 +84,12 @@ class Call:
     """
 
     model: str
-    messages: Sequence[Mapping[str, Any]]
+    messages: Sequence[Mapping[str, Any]] = field(repr=False)
     max_output_tokens: int
-    response_schema: Mapping[str, Any] | bool | None = None
-    tools: Sequence[Mapping[str, Any]] | None = None
-    tool_choice: Any = None
-    params: Mapping[str, Any] = field(default_factory=dict)
+    response_schema: Mapping[str, Any] | bool | None = field(default=None, repr=False)
+    tools: Sequence[Mapping[str, Any]] | None = field(default=None, repr=False)
+    tool_choice: Any = field(default=None, repr=False)
+    params: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +106,7 @@ class HttpResponse:
     """A whole response; header names are lower case."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
 
 
@@ -115,8 +115,8 @@ class Failure:
     """One error in the one shape: code, message, details; and what the provider said about trying again."""
 
     code: ErrorCode
-    message: str
-    details: Mapping[str, Any] = field(default_factory=dict)
+    message: str = field(repr=False)
+    details: Mapping[str, Any] = field(default_factory=dict, repr=False)
     retry_after_seconds: float | None = None
 
 
@@ -128,8 +128,8 @@ class Answer:
     refusal, filter, truncation and empty answer; `text` and `usage` are kept beside it when the provider sent them.
     """
 
-    text: str | None = None
-    tool_calls: tuple[ToolCall, ...] = ()
+    text: str | None = field(default=None, repr=False)
+    tool_calls: tuple[ToolCall, ...] = field(default=(), repr=False)
     usage: Usage | None = None
     billed: Billed = Billed.BY_USAGE
     finish_reason: str | None = None
