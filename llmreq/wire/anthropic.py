@@ -80,9 +80,13 @@ class Anthropic:
                 body["tool_choice"] = _choice(call.tool_choice)
         version = _translate(call, params, body, config)
         headers = {"content-type": "application/json", "anthropic-version": version}
-        if provider.api_key:
-            headers["x-api-key"] = provider.api_key
+        headers |= Anthropic.key_headers(provider)
         return HttpRequest(f"{provider.base_url}/v1/messages", headers, common.encoded(body))
+
+    @staticmethod
+    def key_headers(provider: Provider) -> dict[str, str]:
+        """The headers that hold the key, if there is one."""
+        return {"x-api-key": provider.api_key} if provider.api_key else {}
 
     @staticmethod
     def parse(provider: Provider, response: HttpResponse, now: float) -> Answer:

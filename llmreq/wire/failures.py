@@ -115,7 +115,7 @@ def request_id(response: HttpResponse) -> str | None:
 def decoded(response: HttpResponse) -> Mapping[str, Any] | None:
     """A 200's body, if it is a JSON object."""
     body = _body(response.body)
-    return body if isinstance(body, Mapping) else None
+    return body if isinstance(body, dict) else None
 
 
 def _code(status: int, words: set[str], said: str) -> ErrorCode:

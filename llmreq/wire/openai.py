@@ -57,9 +57,13 @@ class OpenAI:
                 body["tool_choice"] = _choice(call.tool_choice)
         body |= _fitting(call, params)
         headers = {"content-type": "application/json"}
-        if provider.api_key:
-            headers["authorization"] = f"Bearer {provider.api_key}"
+        headers |= OpenAI.key_headers(provider)
         return HttpRequest(f"{provider.base_url}/chat/completions", headers, common.encoded(body))
+
+    @staticmethod
+    def key_headers(provider: Provider) -> dict[str, str]:
+        """The headers that hold the key, if there is one."""
+        return {"authorization": f"Bearer {provider.api_key}"} if provider.api_key else {}
 
     @staticmethod
     def parse(provider: Provider, response: HttpResponse, now: float) -> Answer:
@@ -68,16 +72,11 @@ class OpenAI:
             return http_failure(provider, response, now)
         body = decoded(response)
         choices = body.get("choices") if body is not None else None
-        if (
-            body is None
-            or not isinstance(choices, list)
-            or not choices
-            or not isinstance(choices[0], Mapping)
-        ):
+        if body is None or not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
             return unreadable(provider, response)
         choice = choices[0]
         message = choice.get("message")
-        message = message if isinstance(message, Mapping) else {}
+        message = message if isinstance(message, dict) else {}
         usage = _usage(body.get("usage"))
         text = _text(message.get("content"))
         calls = _tool_calls(message.get("tool_calls"))
@@ -147,8 +146,8 @@ def _text(content: Any) -> str | None:
 def _tool_calls(given: Any) -> tuple[ToolCall, ...]:
     calls = []
     for index, call in enumerate(given if isinstance(given, list) else []):
-        function = call.get("function") if isinstance(call, Mapping) else None
-        if not isinstance(function, Mapping):
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict):
             continue
         arguments = function.get("arguments")
         params, raw = _arguments(arguments)

@@ -1,6 +1,7 @@
 """The values that travel between a claimed row, a provider's wire format and the settler.
 
-Pure: frozen dataclasses only; what a producer or a model wrote is in none of their reprs. One `Call` becomes one `HttpRequest`; one `HttpResponse` becomes one `Answer`
+Pure: frozen dataclasses only; what a producer or a model wrote is in none of their reprs. One `Call` becomes one
+`HttpRequest`; one `HttpResponse` becomes one `Answer`
 (invariant 1: one claim, one call, one attempt).
 """
 
@@ -43,21 +44,22 @@ class Usage:
 
 def named_tier(given: Any) -> str | None:
     """The service tier an answer says it got, as the vendor calls it; it decides the price."""
-    tier = given.get("service_tier") if isinstance(given, Mapping) else None
+    tier = given.get("service_tier") if isinstance(given, dict) else None
     return tier[:40] if isinstance(tier, str) else None
 
 
 def counted(given: Any, name: str) -> int | None:
     """A token count of a provider's usage object, or None for what is no count."""
-    value = given.get(name) if isinstance(given, Mapping) else None
+    value = given.get(name) if isinstance(given, dict) else None
     return value if type(value) is int and 0 <= value <= MAX_TOKEN_COUNT else None
 
 
 def counted_part(given: Any, name: str) -> int | None:
     """A count that may be absent, which is 0; None for one that is there and is no count: then nobody knows the bill."""
-    if not isinstance(given, Mapping) or given.get(name) is None:
+    value = given.get(name) if isinstance(given, dict) else None
+    if value is None:
         return 0
-    return counted(given, name)
+    return value if type(value) is int and 0 <= value <= MAX_TOKEN_COUNT else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ and what leaves its column's range, and one refused outcome would hold up its ba
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Callable, Mapping
 from math import isfinite
 from typing import Any
@@ -36,6 +37,15 @@ TOKENS = (
     "reasoning_tokens",
 )
 
+_COUNTS = frozenset(TOKENS)
+_TOTALS = {"input_tokens", "output_tokens"}
+_PLAIN_TEXTS = {
+    **dict.fromkeys(
+        ("outcome", "finish_reason", "provider_model", "provider_request_id", "service_tier", "step"),
+        MAX_IDENTIFIER_CHARS,
+    ),
+    "response": sys.maxsize,
+}
 _LARGEST_INTEGER = 2**31 - 1
 _STATUSES = range(100, 1000)
 _LARGEST_RATE = 10**12
@@ -45,11 +55,25 @@ _NUL = b"\\u0000"
 
 def fitted(facts: Mapping[str, Any]) -> dict[str, Any]:
     """The facts as `llmreq_finish` takes them, without those that are None or hold what their field cannot."""
-    fit = {}
+    fit: dict[str, Any] = {}
+    is_sound = True
     for name, value in facts.items():
-        if value is not None and (kept := FIELDS.get(name, _details)(value)) is not None:
+        if value is None:
+            continue
+        # Nearly every value is a short text or a count, and told to be fine at once.
+        if value.__class__ is str:
+            if len(value) <= _PLAIN_TEXTS.get(name, -1):
+                fit[name] = value
+                continue
+        elif value.__class__ is int and name in _COUNTS and 0 <= value <= MAX_TOKEN_COUNT:
+            fit[name] = value
+            continue
+        if (kept := FIELDS.get(name, _details)(value)) is not None:
             fit[name] = kept
-    if not _is_billed_soundly(fit, facts):
+        elif name in _COUNTS:
+            is_sound = False
+    # A count that is none, or a bill by usage without its totals: then nobody knows the bill (invariant 3).
+    if not is_sound or (fit.get("billed") is Billed.BY_USAGE and not fit.keys() >= _TOTALS):
         for name in TOKENS:
             fit.pop(name, None)
         fit["billed"] = Billed.UPPER_BOUND
@@ -76,13 +100,6 @@ def encode(value: Any) -> bytes:
 def is_count(value: Any) -> bool:
     """Whether this is a number of tokens."""
     return type(value) is int and 0 <= value <= MAX_TOKEN_COUNT
-
-
-def _is_billed_soundly(fit: Mapping[str, Any], facts: Mapping[str, Any]) -> bool:
-    """False when a count was given that is none, or a bill by usage lacks its totals: then nobody knows the bill."""
-    if any(facts.get(name) is not None and name not in fit for name in TOKENS):
-        return False
-    return fit.get("billed") != Billed.BY_USAGE or ("input_tokens" in fit and "output_tokens" in fit)
 
 
 def _billed(value: Any) -> Billed:
@@ -131,16 +148,16 @@ def _seconds(value: Any) -> float | None:
 
 def _rate(value: Any) -> dict[str, dict[str, int]] | None:
     """Only what `llmreq_heed_headers` can read."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return None
     return {
-        name: {"limit": seen["limit"], "remaining": seen["remaining"]}
-        for name, seen in value.items()
-        if name in RESOURCES
-        and isinstance(seen, Mapping)
-        and all(
-            type(n := seen.get(part)) is int and 0 <= n <= _LARGEST_RATE for part in ("limit", "remaining")
-        )
+        name: {"limit": limit, "remaining": remaining}
+        for name in RESOURCES
+        if isinstance(seen := value.get(name), dict)
+        and type(limit := seen.get("limit")) is int
+        and type(remaining := seen.get("remaining")) is int
+        and 0 <= limit <= _LARGEST_RATE
+        and 0 <= remaining <= _LARGEST_RATE
     } or None
 
 

@@ -22,10 +22,20 @@ class Expectation:
     allow_text: bool
 
     @property
+    def compiled(self) -> list[CompiledSchema]:
+        """Every schema in it."""
+        tools = self.tools.by_name.values() if self.tools else ()
+        return [*tools] if self.schema is None else [self.schema, *tools]
+
+    @property
     def is_costly(self) -> bool:
         """Whether a `pattern` in it may take long on little text."""
-        schemas = [self.schema, *(self.tools.by_name.values() if self.tools else ())]
-        return any(each is not None and each.pattern_chars < MAX_ANSWER_BYTES for each in schemas)
+        return any(each.pattern_chars < MAX_ANSWER_BYTES for each in self.compiled)
+
+    @property
+    def subschemas(self) -> int:
+        """How many subschemas may look at one value of an answer."""
+        return max((each.graph.expansion for each in self.compiled), default=1)
 
 
 def verdict(answer: Answer, expected: Expectation) -> dict[str, Any]:

@@ -1,0 +1,86 @@
+"""A claim's JSON that is left encoded, because decoding it would hold up the event loop. Pure."""
+
+from __future__ import annotations
+
+import json
+import pickle
+import re
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+import orjson
+
+from llmreq.errors import InvalidRequestError
+from llmreq.limits import INLINE_CONTENT_CHARS
+from llmreq.worker.engine import Claim
+
+_LONG_INTEGER = re.compile(rb"[0-9]{19}")
+
+
+@dataclass(frozen=True, slots=True)
+class LargeJson:
+    """A column of a claim as Postgres sent it; it travels beside a pickle, not in it (see `frames`)."""
+
+    raw: bytes = field(repr=False)
+
+    def __reduce_ex__(self, _protocol: Any) -> tuple[type[LargeJson], tuple[pickle.PickleBuffer]]:
+        return LargeJson, (pickle.PickleBuffer(self.raw),)
+
+
+@dataclass(frozen=True, slots=True)
+class LargeText:
+    """The same for `content`: UTF-8."""
+
+    raw: bytes = field(repr=False)
+
+    def __reduce_ex__(self, _protocol: Any) -> tuple[type[LargeText], tuple[pickle.PickleBuffer]]:
+        return LargeText, (pickle.PickleBuffer(self.raw),)
+
+
+def is_large(claim: Claim) -> bool:
+    """Whether it takes a process beside to read this claim and make a request of it."""
+    return (
+        isinstance(claim.messages, LargeJson)
+        or isinstance(claim.document, LargeJson)
+        or isinstance(claim.response_schema, LargeJson)
+        or isinstance(claim.tools, LargeJson)
+        or isinstance(claim.params, LargeJson)
+        or isinstance(claim.tool_choice, LargeJson)
+        or isinstance(claim.last_errors, LargeJson)
+        or (claim.content is not None and len(claim.content) > INLINE_CONTENT_CHARS)
+    )
+
+
+def payload_bytes(claim: Claim) -> int:
+    """How much of a claim is known to be large; a character counts as one."""
+    left = sum(len(value.raw) for value in claim if isinstance(value, LargeJson | LargeText))
+    return left + len(claim.content or "")
+
+
+def packed_claim(claim: Claim) -> Claim:
+    """The claim with its content as bytes, to be sent to another process."""
+    if claim.content is not None and len(claim.content) > INLINE_CONTENT_CHARS:
+        return claim._replace(content=cast(Any, LargeText(claim.content.encode("utf-8", "replace"))))
+    return claim
+
+
+def decoded_claim(claim: Claim) -> Claim:
+    """The claim with everything decoded. Raises InvalidRequestError, whose message names the column and repeats nothing of it."""
+    changes = {
+        name: _decoded(name, value)
+        for name, value in zip(claim._fields, claim, strict=True)
+        if isinstance(value, LargeJson | LargeText)
+    }
+    return claim._replace(**changes) if changes else claim
+
+
+def _decoded(name: str, value: LargeJson | LargeText) -> Any:
+    try:
+        if isinstance(value, LargeText):
+            return value.raw.decode()
+        # The fast parser would make floats of integers beyond 64 bits.
+        return json.loads(value.raw) if _LONG_INTEGER.search(value.raw) else orjson.loads(value.raw)
+    except (ValueError, RecursionError):
+        raise InvalidRequestError(
+            f"{name} cannot be read: it nests too deep or holds numbers without end"
+        ) from None
