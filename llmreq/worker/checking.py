@@ -142,9 +142,9 @@ class Checking:
     async def _compile_beside(self, claim: Claim, key: bytes, canonical: bytes | None) -> None:
         """Learn how long it takes, and then compile it here or never."""
         done = self._compiling[key] = asyncio.Event()
-        job = CompileJob(_of_schemas(claim))
         verdict: Expectation | Beside | LlmreqError
         try:
+            job = CompileJob(packed_claim(_of_schemas(claim)))
             seconds = await self.pool.run(job, (claim.lane,), SIDE_COMPILE_SECONDS)
             verdict = (
                 _compiled(claim) if canonical is not None and seconds <= INLINE_COMPILE_SECONDS else Beside()

@@ -58,10 +58,18 @@ def payload_bytes(claim: Claim) -> int:
 
 
 def packed_claim(claim: Claim) -> Claim:
-    """The claim with its content as bytes, to be sent to another process."""
+    """The claim with its JSON and its content as bytes, to be sent to another process: a pickle of what nests deep fails sooner.
+
+    Raises InvalidRequestError.
+    """
+    changes: dict[str, Any] = {
+        name: LargeJson(_encoded(name, value))
+        for name, value in zip(claim._fields, claim, strict=True)
+        if isinstance(value, dict | list)
+    }
     if claim.content is not None and len(claim.content) > INLINE_CONTENT_CHARS:
-        return claim._replace(content=cast(Any, LargeText(claim.content.encode("utf-8", "replace"))))
-    return claim
+        changes["content"] = cast(Any, LargeText(claim.content.encode("utf-8", "replace")))
+    return claim._replace(**changes) if changes else claim
 
 
 def decoded_claim(claim: Claim) -> Claim:
@@ -81,6 +89,19 @@ def _decoded(name: str, value: LargeJson | LargeText) -> Any:
         # The fast parser would make floats of integers beyond 64 bits.
         return json.loads(value.raw) if _LONG_INTEGER.search(value.raw) else orjson.loads(value.raw)
     except (ValueError, RecursionError):
-        raise InvalidRequestError(
-            f"{name} cannot be read: it nests too deep or holds numbers without end"
-        ) from None
+        raise _without_end(name) from None
+
+
+def _encoded(name: str, value: Any) -> bytes:
+    try:
+        return orjson.dumps(value)
+    except TypeError:  # integers beyond 64 bits, or many levels
+        pass
+    try:
+        return json.dumps(value, allow_nan=False).encode()
+    except (TypeError, ValueError, RecursionError):
+        raise _without_end(name) from None
+
+
+def _without_end(name: str) -> InvalidRequestError:
+    return InvalidRequestError(f"{name} cannot be read: it nests too deep or holds numbers without end")

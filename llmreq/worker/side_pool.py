@@ -143,13 +143,17 @@ class SidePool:
                 continue
             turns = self._waiting[group]
             turn = turns.popleft()
+            while turn.done() and turns:  # its call was cut, and has not come to say so yet
+                self._waiting_count -= 1
+                turn = turns.popleft()
             self._waiting_count -= 1
             if turns:
                 self._waiting.move_to_end(group)
             else:
                 del self._waiting[group]
-            self._take(group)
-            turn.set_result(None)
+            if not turn.done():
+                self._take(group)
+                turn.set_result(None)
 
     def _forget(self, group: Group, turn: asyncio.Future[None]) -> None:
         turns = self._waiting.get(group)
