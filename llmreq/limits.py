@@ -94,14 +94,14 @@ SIDE_WAITING = 4_096
 SIDE_WAIT_SECONDS = 30.0
 """How long a job may wait until it begins: then its call ends without it, and gives its slot back."""
 
-SIDE_CHECK_SECONDS = 10.0
+SIDE_CHECK_SECONDS = 20.0
 """A check that takes longer is killed and the answer counts as not meeting its schema."""
 
-SIDE_BUILD_SECONDS = 10.0
+SIDE_BUILD_SECONDS = 20.0
 """A request that takes longer to make is killed and refused; 64 MB take one."""
 
-SIDE_COMPILE_SECONDS = 5.0
-"""A schema that takes longer to compile is refused; the largest honest one takes 0.2."""
+SIDE_COMPILE_SECONDS = 15.0
+"""A schema that takes longer to compile is refused: 0.5 MB of plain rules take 0.2, of patterns 2."""
 
 SIDE_LOCAL_SECONDS = 300.0
 """A step of a large document on the local tier: cutting 64 MB into pages takes about a minute."""

@@ -15,6 +15,7 @@ from llmreq.limits import (
     INLINE_COMPILE_SECONDS,
     INLINE_PATTERN_CHARS,
     INLINE_SCHEMA_BYTES,
+    MAX_ERROR_BODY_BYTES,
     MAX_REQUEST_BYTES,
     SIDE_BUILD_SECONDS,
     SIDE_CHECK_SECONDS,
@@ -117,17 +118,17 @@ class Checking:
             answer = wire_for(provider).parse(provider, response, now)
             if answer.failure is not None or _is_quickly_judged(answer, expected):
                 return claim_report(claim, judged(claim, answer, expected, latency_ms))
-        keyless = replace(provider, api_key=None)
-        body = Bulk(response.body)
-        job = AnswerJob(
-            packed_claim(claim), keyless, response.status, dict(response.headers), body, latency_ms, now
+        judging = self.pool.run(
+            _answer_job(claim, provider, response, latency_ms, now), _group(claim), SIDE_CHECK_SECONDS
         )
+        size = len(response.body)
+        response = replace(response, body=response.body[:MAX_ERROR_BODY_BYTES])  # the whole is the job's now
         try:
-            result = await self.pool.run(job, _group(claim), SIDE_CHECK_SECONDS)
+            result = await judging
         except SideError as error:
             if error.provisional is not None:
                 return whole(error.provisional)
-            return claim_report(claim, _unread(provider, response, error, latency_ms))
+            return claim_report(claim, {**_bill(response, latency_ms), **_unread(provider, size, error)})
         except LlmreqError as problem:
             failure = Failure(problem.code, problem.message, problem.details)
             return claim_report(claim, {**_bill(response, latency_ms), **failure_facts(failure)})
@@ -196,6 +197,14 @@ def _of_schemas(claim: Claim) -> Claim:
     )
 
 
+def _answer_job(
+    claim: Claim, provider: Provider, response: HttpResponse, latency_ms: int, now: float
+) -> AnswerJob:
+    keyless = replace(provider, api_key=None)
+    headers, body = dict(response.headers), Bulk(response.body)
+    return AnswerJob(packed_claim(claim), keyless, response.status, headers, body, latency_ms, now)
+
+
 def _group(claim: Claim) -> tuple[str, ...]:
     """Whose share of the processes an answer takes: its lane's, and its schema's."""
     if claim.response_schema is None and claim.tools is None:
@@ -240,13 +249,11 @@ def _bill(response: HttpResponse, latency_ms: int) -> dict[str, Any]:
     return {"billed": Billed.UPPER_BOUND, "http_status": response.status, "latency_ms": latency_ms}
 
 
-def _unread(provider: Provider, response: HttpResponse, error: SideError, latency_ms: int) -> dict[str, Any]:
+def _unread(provider: Provider, size: int, error: SideError) -> dict[str, Any]:
     """An answer of which nothing is known but that it came: perhaps paid for."""
-    message = (
-        f"{provider.name} answered with {len(response.body):,} bytes that could not be read: {error.reason}"
-    )
+    message = f"{provider.name} answered with {size:,} bytes that could not be read: it {error.reason}"
     code = ErrorCode.PROVIDER_UNAVAILABLE if error.began else ErrorCode.INTERNAL
-    return {**_bill(response, latency_ms), **failure_facts(Failure(code, message))}
+    return failure_facts(Failure(code, message))
 
 
 def _not_made(what: str, error: SideError) -> LlmreqError:

@@ -60,7 +60,9 @@ class OneCall:
             response = await sending
         except SendError as error:
             return claim_report(claim, {**_send_facts(error, claim), "latency_ms": elapsed_ms(started)})
-        return await self._judge(claim, provider, expected, response, elapsed_ms(started))
+        judging = self._judge(claim, provider, expected, response, elapsed_ms(started))
+        del response
+        return await judging
 
     async def _request(self, claim: Claim, provider: Provider) -> HttpRequest:
         if is_large(claim):
@@ -95,7 +97,9 @@ class OneCall:
     ) -> Report:
         now = time.time()
         if 200 <= response.status < 300:
-            return await self.checking.answer(claim, provider, expected, response, latency_ms, now)
+            judging = self.checking.answer(claim, provider, expected, response, latency_ms, now)
+            del response  # up to MAX_ANSWER_BYTES, and nobody's once it is read
+            return await judging
         if len(response.body) > MAX_ERROR_BODY_BYTES:
             response = replace(response, body=response.body[:MAX_ERROR_BODY_BYTES])
         answer = wire_for(provider).parse(provider, response, now)

@@ -20,6 +20,7 @@ from llmreq.limits import (
     SIDE_WAIT_SECONDS,
     SIDE_WAITING,
 )
+from llmreq.worker.frames import FrameError, packed
 from llmreq.worker.side_process import SideError, SideProcess
 from llmreq.worker.side_work import Job
 
@@ -54,9 +55,14 @@ class SidePool:
 
         Raises LlmreqError when the job says so, and SideError when it comes to no end, or to no beginning.
         """
+        try:
+            frame = packed(b"j", job)
+        except FrameError as error:
+            raise SideError(f"holds {error}") from None
+        del job  # its bytes are in the frame, and leave with it
         await self._turn(group)
         try:
-            return await self._work(job, seconds)
+            return await self._work(frame, seconds)
         finally:
             self._busy -= 1
             self._of.subtract(group)
@@ -73,11 +79,11 @@ class SidePool:
         if self._ending:
             await asyncio.wait(self._ending)
 
-    async def _work(self, job: Job, seconds: float) -> Any:
+    async def _work(self, frame: list[bytes | memoryview], seconds: float) -> Any:
         self.jobs += 1
         process = self._taken() or await self._started()
         try:
-            return await process.ask(job, seconds)
+            return await process.ask(frame, seconds)
         finally:
             if process.is_alive:
                 self._idle.append(process)

@@ -5,19 +5,17 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import socket
+import subprocess
 import sys
-from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from llmreq.errors import InvalidRequestError, InvalidSchemaError, LlmreqError
 from llmreq.limits import SIDE_START_SECONDS
 from llmreq.wire.outcome import Failure
-from llmreq.worker.frames import HEAD, Frame, FrameError, packed, sizes_of, unpacked
-from llmreq.worker.side_work import Job
+from llmreq.worker.frames import HEAD, Frame, FrameError, sizes_of, unpacked
 
 _KEPT = frozenset(
     {"PATH", "LANG", "LANGUAGE", "TZ", "SystemRoot", "TMPDIR", "LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH", "TIKTOKEN_CACHE_DIR"}
@@ -31,7 +29,9 @@ from llmreq.worker.side_main import main
 main(int(sys.argv[2]))
 """
 
-_READ_AHEAD_BYTES = 4 * 1024 * 1024
+_REAP_SECONDS = 0.005
+_REAP_TRIES = 1_000
+_COPIED_BYTES = 1024 * 1024
 
 
 class SideError(Exception):
@@ -47,56 +47,52 @@ class SideError(Exception):
         self.began = began
 
 
-@dataclass
 class SideProcess:
     """Does one job at a time. After an exception other than LlmreqError it is dead."""
 
-    _process: Process
-    is_spent: bool = False
+    def __init__(self, process: subprocess.Popen[bytes], channel: socket.socket) -> None:
+        self._process = process
+        self._channel = channel
+        self._is_spent = False
 
     @classmethod
     async def start(cls) -> SideProcess:
         """Start one, and wait until it has what it needs: a job's time is its own. Raises SideError."""
-        made: SideProcess | None = None
+        try:
+            made = cls(*_spawn())
+        except OSError as error:
+            raise _not_started(error) from None
         try:
             async with asyncio.timeout(SIDE_START_SECONDS):
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-I",  # nothing of the user's or the working directory's is loaded; where modules are is told
-                    "-c",
-                    _BOOT,
-                    json.dumps(_import_path()),
-                    str(os.getpid()),
-                    stdin=PIPE,
-                    stdout=PIPE,
-                    stderr=DEVNULL,  # a traceback there could show what was worked on
-                    env=scrubbed(os.environ),
-                    limit=_READ_AHEAD_BYTES,
-                    start_new_session=True,  # a Ctrl-C is for the worker, which still wants its verdicts
-                )
-                made = cls(process)
                 await made._read()
-                return made
         except BaseException as error:
-            if made is not None:
-                made.kill()
+            made.kill()
             if isinstance(error, OSError | EOFError | TimeoutError):
-                raise SideError(f"found no process beside ({type(error).__name__})", began=False) from None
+                raise _not_started(error) from None
             raise
+        return made
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
 
     @property
     def is_alive(self) -> bool:
         """Whether it may be asked again."""
-        return not self.is_spent and self._process.returncode is None
+        return not self._is_spent and self._process.poll() is None
 
-    async def ask(self, job: Job, seconds: float) -> Any:
-        """The job's result. Raises LlmreqError when the job says so, SideError when it comes to no end."""
+    async def ask(self, frame: list[bytes | memoryview], seconds: float) -> Any:
+        """The result of a packed job, which is taken apart as it is written: its bytes need not be kept until the result comes.
+
+        Raises LlmreqError when the job says so, SideError when it comes to no end.
+        """
         provisional: Any = None
         try:
             async with asyncio.timeout(seconds):
-                await self._write(job)
-                while (frame := await self._read()).tag == b"p":
-                    provisional = frame.value
+                while frame:
+                    await asyncio.get_running_loop().sock_sendall(self._channel, frame.pop(0))
+                while (said := await self._read()).tag == b"p":
+                    provisional = said.value
         except TimeoutError:
             self.kill()
             raise SideError(f"took longer than {seconds:g} s", provisional) from None
@@ -106,37 +102,70 @@ class SideProcess:
         except BaseException:
             self.kill()  # cut in the middle of a frame
             raise
-        if frame.tag == b"e":
-            raise _problem(frame.value, provisional)
-        result, self.is_spent = frame.value
-        if self.is_spent:
+        if said.tag == b"e":
+            raise _problem(said.value, provisional)
+        result, is_spent = said.value
+        if is_spent:
             self.kill()
         return result
 
     def kill(self) -> None:
         """End it now; `wait` tells when it is gone."""
-        self.is_spent = True
-        if self._process.returncode is None:
-            with suppress(ProcessLookupError):
-                self._process.kill()
+        if not self._is_spent:
+            self._is_spent = True
+            self._process.kill()
+            self._channel.close()
 
     async def wait(self) -> None:
-        """Return when a killed one is gone, and its pipes with it."""
-        await self._process.communicate()
-
-    async def _write(self, job: Job) -> None:
-        stream = self._process.stdin
-        assert stream is not None
-        for part in packed(b"j", job):
-            stream.write(part)
-            await stream.drain()
+        """Return when a killed one is gone."""
+        for _ in range(_REAP_TRIES):
+            if self._process.poll() is not None:
+                return
+            await asyncio.sleep(_REAP_SECONDS)
 
     async def _read(self) -> Frame:
-        stream = self._process.stdout
-        assert stream is not None
-        tag, count = HEAD.unpack(await stream.readexactly(HEAD.size))
-        sizes = sizes_of(await stream.readexactly(8 * count))
-        return unpacked(tag, [await stream.readexactly(size) for size in sizes])
+        tag, count = HEAD.unpack(await self._exactly(HEAD.size))
+        sizes = sizes_of(await self._exactly(8 * count))
+        return unpacked(tag, [await self._exactly(size) for size in sizes])
+
+    async def _exactly(self, size: int) -> bytes:
+        """Straight into its place, where it stays if it is large: through a stream's buffer, 60 MB would be copied thrice."""
+        place = bytearray(size)
+        rest = memoryview(place)
+        while rest:
+            received = await asyncio.get_running_loop().sock_recv_into(self._channel, rest)
+            if not received:
+                raise EOFError
+            rest = rest[received:]
+        return bytes(place) if size < _COPIED_BYTES else cast(bytes, place)
+
+
+def _spawn() -> tuple[subprocess.Popen[bytes], socket.socket]:
+    """By Popen, which does not copy this process's memory map: libuv's fork holds up a large worker for 100 ms."""
+    ours, theirs = socket.socketpair()
+    try:
+        ours.setblocking(False)
+        process = subprocess.Popen(  # noqa: S603
+            [
+                sys.executable,
+                "-I",  # nothing of the user's or the working directory's is loaded; where modules are is told
+                "-c",
+                _BOOT,
+                json.dumps(_import_path()),
+                str(os.getpid()),
+            ],
+            stdin=theirs.fileno(),
+            stdout=theirs.fileno(),
+            stderr=subprocess.DEVNULL,  # a traceback there could show what was worked on
+            env=scrubbed(os.environ),
+            start_new_session=True,  # a Ctrl-C is for the worker, which still wants its verdicts
+        )
+    except BaseException:
+        ours.close()
+        raise
+    finally:
+        theirs.close()
+    return process, ours
 
 
 def scrubbed(environment: Mapping[str, str]) -> dict[str, str]:
@@ -150,6 +179,10 @@ def _import_path() -> list[str]:
     """Where this process finds its modules, the package itself first: a checkout and an installed wheel alike."""
     own = str(Path(__file__).resolve().parents[2])
     return list(dict.fromkeys([own, *(entry for entry in sys.path if entry)]))
+
+
+def _not_started(error: BaseException) -> SideError:
+    return SideError(f"found no process beside ({type(error).__name__})", began=False)
 
 
 def _problem(said: Failure | str, provisional: Any) -> Exception:

@@ -268,7 +268,7 @@ def test_nothing_of_the_worker_is_known_beside(monkeypatch: pytest.MonkeyPatch) 
     try:
         desk.run(desk.answered(claim(), said(LARGE)))
         (process,) = desk.checking.pool._idle
-        pid = process._process.pid
+        pid = process.pid
         environ, cmdline = (Path(f"/proc/{pid}/{name}").read_bytes() for name in ("environ", "cmdline"))
     finally:
         desk.close()
