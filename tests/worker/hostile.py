@@ -25,7 +25,7 @@ def _large_json() -> bytes:
 
 def _many_tool_calls() -> bytes:
     one = {"id": "c", "type": "function", "function": {"name": "f", "arguments": '{"a":1}'}}
-    return _envelope({"tool_calls": [one] * 400_000})
+    return _envelope({"tool_calls": [one] * 300_000})
 
 
 ANSWERS: dict[str, Callable[[], bytes]] = {
@@ -59,7 +59,7 @@ async def _serve() -> None:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 length = int(head.lower().partition(b"content-length: ")[2].split()[0])
                 body = await reader.readexactly(length)
-                name = body.partition(b"[[")[2].partition(b"]]")[0].decode() or "fine"
+                name = body.partition(b"<<")[2].partition(b">>")[0].decode() or "fine"
                 made[name] = made.get(name) or ANSWERS[name]()
                 more = b"x-request-id: req-%b\r\n" % (b"r" * 5_000) if name == "endless_names" else b""
                 writer.write(b"HTTP/1.1 200 OK\r\n%bcontent-length: %d\r\n\r\n" % (more, len(made[name])))

@@ -80,7 +80,7 @@ def test_every_field_of_an_outcome_has_its_bound(store: Store) -> None:
     headers=HEADERS,
     body=st.binary(max_size=40) | st.builds(lambda body: json.dumps(body).encode(), BODIES),
 )
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @example(provider=OPENAI, status=200, headers={"x-request-id": "\0" * 300}, body=ODD_OPENAI)
 @example(provider=ANTHROPIC, status=200, headers={}, body=ODD_ANTHROPIC)
 def test_any_response_becomes_a_report_that_postgres_stores(
@@ -102,7 +102,7 @@ ANY_FACT = st.recursive(
 
 
 @given(st.fixed_dictionaries({}, optional=dict.fromkeys(FIELDS, ANY_FACT)))
-@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 def test_whatever_a_fact_holds_the_report_is_stored_and_its_texts_are_bounded(
     store: Store, facts: dict[str, Any]
 ) -> None:
