@@ -65,13 +65,13 @@ COMPILED_SCHEMAS_KEPT = 1024
 
 # --- work beside the event loop -------------------------------------------------------------------------------
 STALL_BUDGET_SECONDS = 0.1
-"""What no single piece of work may take from everybody else's calls (docs/architecture.md): the bounds below keep it."""
+"""What no single piece of work may take from everybody else's calls: the bounds below keep it."""
 
 INLINE_REQUEST_BYTES = 512 * 1024
 """JSON of a row above this is decoded and made a request in a process beside: at worst (small values) 15 ms."""
 
-INLINE_CONTENT_CHARS = 8 * 1024 * 1024
-"""The same for `content`, which is one string: 1 ms per million."""
+INLINE_CONTENT_CHARS = 4 * 1024 * 1024
+"""The same for `content`, which is one string: 0.5 ms per million plain characters, at worst (emoji, control characters) 9."""
 
 INLINE_SCHEMA_BYTES = 8 * 1024
 """Schemas and tools above this are compiled in a process beside first, which tells how long it takes."""
@@ -107,7 +107,7 @@ SIDE_LOCAL_SECONDS = 300.0
 """A step of a large document on the local tier: cutting 64 MB into pages takes about a minute."""
 
 SIDE_IDLE_SECONDS = 60.0
-"""A process beside that nobody needed for so long is ended; starting one takes 0.2 s."""
+"""A process beside that nobody needed for so long is ended; starting one takes 0.3 s."""
 
 SIDE_START_SECONDS = 30.0
 """A process beside must have started by then: 0.3 s as a rule, longer on a machine that is busy."""

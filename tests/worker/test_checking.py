@@ -22,6 +22,7 @@ from llmreq.worker.checking import Beside, Checking
 from llmreq.worker.engine import Claim
 from llmreq.worker.judging import judged
 from llmreq.worker.large_json import LargeJson, decoded_claim, is_large
+from llmreq.worker.local import local_facts
 from llmreq.worker.question import as_call
 from llmreq.worker.report import Report
 from llmreq.worker.side_work import claim_report, expectation
@@ -184,12 +185,15 @@ def test_a_bad_schema_is_refused_every_time_and_judged_once(desk: Desk, columns:
 def test_a_schema_that_takes_too_long_is_refused_and_the_refusal_remembered(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checking, "SIDE_COMPILE_SECONDS", 0.0)
+    monkeypatch.setattr(checking, "SIDE_COMPILE_SECONDS", 0.05)
+
+    rules = [{"pattern": f"^\\p{{L}}{{{n % 9}}}{n}$"} for n in range(5_000)]
+    slow = claim(response_schema=LargeJson(json.dumps({"anyOf": rules}).encode()))
 
     async def twice() -> None:
         for _ in range(2):
             with pytest.raises(InvalidSchemaError, match="too long to compile"):
-                await desk.checking.expectation(claim(response_schema={"pattern": "slow"}))
+                await desk.checking.expectation(slow)
 
     assert desk.jobs(twice())[1] == 1
 
@@ -211,6 +215,31 @@ def test_the_call_that_had_a_schema_judged_may_be_cut_and_the_others_go_on(desk:
         await second
 
     desk.run(many())
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"params": LargeJson(b"{}")},
+        {"params": LargeJson(b"{}"), "response_schema": LargeJson(b'{"type": "array"}')},
+        {
+            "content": None,
+            "kind": "brief",
+            "messages": LargeJson(b'[{"role":"user","content":"A fine day."}]'),
+        },
+    ],
+    ids=["keywords", "mismatch", "brief"],
+)
+def test_a_large_local_step_made_beside_is_the_one_made_in_place(desk: Desk, columns: dict[str, Any]) -> None:
+    asked = claim(
+        **{"lane": "local/rules", "task_type": "keywords", "content": "A fine day in Paris.", **columns}
+    )
+    beside = orjson.loads(desk.run(desk.checking.local(asked)).encoded)
+    plain = decoded_claim(asked)
+    here = orjson.loads(claim_report(plain, local_facts(plain, expectation(plain))).encoded)
+    assert beside.pop("latency_ms") >= 0
+    assert here.pop("latency_ms") >= 0
+    assert beside == here
 
 
 MESSAGES = json.dumps(
