@@ -31,7 +31,8 @@ from llmreq.worker.engine import Claim
 from llmreq.worker.fingerprint import fingerprint
 from llmreq.worker.frames import Bulk
 from llmreq.worker.judging import judged
-from llmreq.worker.large_json import LargeJson, packed_claim, payload_bytes
+from llmreq.worker.large_claim import packed_claim, payload_bytes
+from llmreq.worker.large_json import LargeJson
 from llmreq.worker.report import Report, failure_facts
 from llmreq.worker.side_pool import SidePool
 from llmreq.worker.side_process import SideError
@@ -81,7 +82,7 @@ class Checking:
                 await self._compile_beside(claim, key, canonical)
         self._verdicts.move_to_end(key)
         if isinstance(known, LlmreqError):
-            raise type(known)(known.message, details=known.details)
+            raise _anew(known)
         return known
 
     async def request(self, claim: Claim, provider: Provider) -> HttpRequest:
@@ -157,7 +158,7 @@ class Checking:
                 "the schema takes too long to compile, or too much memory: make it smaller"
             )
         except (InvalidSchemaError, InvalidRequestError) as problem:
-            verdict = problem
+            verdict = _anew(problem)
         finally:
             del self._compiling[key]
             done.set()
@@ -181,7 +182,12 @@ def _compiled(claim: Claim) -> Expectation | LlmreqError:
     try:
         return expectation(claim)
     except (InvalidSchemaError, InvalidRequestError) as problem:
-        return problem
+        return _anew(problem)
+
+
+def _anew(problem: LlmreqError) -> LlmreqError:
+    """Without its traceback, whose frames would keep a claim's payload for as long as the verdict is remembered."""
+    return type(problem)(problem.message, details=problem.details)
 
 
 def _of_schemas(claim: Claim) -> Claim:

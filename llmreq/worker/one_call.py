@@ -17,7 +17,7 @@ from llmreq.worker.checking import Beside, Checking, too_large
 from llmreq.worker.document import LOCAL_PAGES
 from llmreq.worker.engine import Claim
 from llmreq.worker.judging import judged
-from llmreq.worker.large_json import is_large
+from llmreq.worker.large_claim import is_large
 from llmreq.worker.local import LOCAL_RULES, local_facts
 from llmreq.worker.question import as_call
 from llmreq.worker.report import Report, elapsed_ms, failure_facts

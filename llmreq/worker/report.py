@@ -9,8 +9,6 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-import orjson
-
 from llmreq.errors import ErrorCode
 from llmreq.wire.outcome import Answer, Billed, Failure, Usage
 from llmreq.wire.rate_headers import RateHeaders
@@ -56,18 +54,6 @@ def _bare(id: UUID, claim_seq: int, claimed_at: datetime, booked: Mapping[str, A
     message = f"the answer could not be stored: {reason}"[:500]
     facts = {**booked, "outcome": ErrorCode.INTERNAL, "error_message": message}
     return report(id, claim_seq, claimed_at, facts, is_bare=True)
-
-
-def read_report(line: bytes) -> Report:
-    """A report from its encoded form. Raises ValueError or KeyError for what is none."""
-    facts = orjson.loads(line)
-    names = (
-        UUID(facts.pop("id")),
-        int(facts.pop("claim_seq")),
-        datetime.fromisoformat(facts.pop("claimed_at")),
-    )
-    body = fitted(facts)
-    return Report(*names, {name: body[name] for name in _BOOKED if name in body}, line)
 
 
 def answer_facts(answer: Answer, latency_ms: int | None) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from llmreq.wire.provider import Provider
 from llmreq.worker.engine import Claim
 from llmreq.worker.frames import Bulk
 from llmreq.worker.judging import judged, not_judged
-from llmreq.worker.large_json import decoded_claim
+from llmreq.worker.large_claim import decoded_claim
 from llmreq.worker.local import local_facts
 from llmreq.worker.question import as_call
 from llmreq.worker.report import Report, report

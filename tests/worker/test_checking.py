@@ -21,7 +21,8 @@ from llmreq.worker import checking
 from llmreq.worker.checking import Beside, Checking
 from llmreq.worker.engine import Claim
 from llmreq.worker.judging import judged
-from llmreq.worker.large_json import LargeJson, decoded_claim, is_large
+from llmreq.worker.large_claim import decoded_claim, is_large
+from llmreq.worker.large_json import LargeJson
 from llmreq.worker.local import local_facts
 from llmreq.worker.question import as_call
 from llmreq.worker.report import Report
@@ -180,6 +181,8 @@ def test_a_bad_schema_is_refused_every_time_and_judged_once(desk: Desk, columns:
 
     _, jobs = desk.jobs(twice())
     assert jobs <= 1
+    remembered = [each for each in desk.checking._verdicts.values() if isinstance(each, Exception)]
+    assert all(each.__traceback__ is None for each in remembered), "a traceback keeps the payload"
 
 
 def test_a_schema_that_takes_too_long_is_refused_and_the_refusal_remembered(
