@@ -11,14 +11,17 @@ from decimal import Decimal
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
 """A response body past this is dropped while it is read: the largest answer any vendor sends is below 8 MB."""
 
-INLINE_CHECK_CHARS = 64 * 1024
-"""Answers above this are judged in the process beside: 64 K characters take about 2 ms, 5 M take 150 (docs/benchmarks.md)."""
+INLINE_ANSWER_BYTES = 64 * 1024
+"""Response bodies above this are read and judged in a process beside: 64 KB take about 2 ms, 5 MB take 150."""
+
+INLINE_CHECK_WORK = 4_000_000
+"""Characters of an answer × subschemas they may meet, above which it is judged beside: at worst 30 ms (14 ns for each two)."""
 
 INLINE_PATTERN_CHARS = 256
-"""The same for schemas with a costly `pattern`: at worst 10 ms."""
+"""Characters of an answer judged in place where a `pattern` is costly: at worst 10 ms."""
 
-SIDE_CHECK_SECONDS = 10.0
-"""A check that takes longer is killed and the answer counts as not meeting its schema."""
+MAX_ERROR_BODY_BYTES = 64 * 1024
+"""What is read of a response that is an error: all vendors' errors have less than 10 KB."""
 
 MAX_JSON_DEPTH = 512
 """Nesting above this is refused as malformed: deeper values break consumers' parsers, not only ours."""
@@ -32,11 +35,96 @@ MAX_VALIDATION_ERRORS = 100
 MAX_ERROR_BODY_CHARS = 500
 """How much of a provider's error page goes to `error_details`."""
 
+MAX_JSON_VALUES = 4_000_000
+"""Commas and brackets of a JSON answer: Postgres needs 32 bytes for each value while it reads a list, and 8 MB hold fewer."""
+
+MAX_PRINTED_BYTES = 256 * 1024 * 1024
+"""A JSON value may take this much where Postgres prints it: `1e308` is 5 bytes to a model and 309 in a row that is read."""
+
+MAX_IDENTIFIER_CHARS = 200
+"""What a provider calls its model, its reason to stop and its call: real ones have less than a hundred."""
+
+MAX_MESSAGE_CHARS = 2_000
+"""An error message: more is nobody's sentence."""
+
+MAX_DETAILS_BYTES = 16 * 1024
+"""`error_details`, `repairs` and whatever else is said beside an answer."""
+
+MAX_RECORDS_BYTES = 128 * 1024
+"""`validation_errors`: a hundred of them take 20 KB; deep paths and long names may take more."""
+
+MAX_RECORD_TEXT_CHARS = 1_000
+"""One text of an error record: a path of a hundred steps fits."""
+
+MAX_TOKEN_COUNT = 10_000_000_000
+"""A token count above this is no count: the bill is unknown then, and booked at its upper bound."""
+
 MAX_SCHEMA_BYTES = 1024 * 1024
 """A JSON Schema above this is refused: providers refuse far smaller ones."""
 
 COMPILED_SCHEMAS_KEPT = 1024
 """Compiled validators kept in memory, least recently used first out; about 20 KB each."""
+
+# --- work beside the event loop -------------------------------------------------------------------------------
+STALL_BUDGET_SECONDS = 0.1
+"""What no single piece of work may take from everybody else's calls: the bounds below keep it."""
+
+INLINE_REQUEST_BYTES = 512 * 1024
+"""JSON of a row above this is decoded and made a request in a process beside: at worst (small values) 15 ms."""
+
+INLINE_CONTENT_CHARS = 4 * 1024 * 1024
+"""The same for `content`, which is one string: 0.5 ms per million plain characters, at worst (emoji, control characters) 9."""
+
+INLINE_SCHEMA_BYTES = 8 * 1024
+"""Schemas and tools above this are compiled in a process beside first, which tells how long it takes."""
+
+INLINE_COMPILE_SECONDS = 0.01
+"""Schemas that take longer are never compiled on the event loop: their answers are judged beside."""
+
+MAX_REQUEST_BYTES = 64 * 1024 * 1024
+"""A request body above this is refused: Anthropic takes 32 MB, and no OpenAI-shaped server known to us takes more than this."""
+
+SIDE_PROCESSES_LEAST = 2
+"""Processes beside, at most: as many as there are cores, and never fewer, so that one costly job leaves room for others."""
+
+SIDE_SHARE = 0.5
+"""How much of them one lane, or one schema, may have at a time."""
+
+SIDE_WAITING = 4_096
+"""Jobs that may wait for a process; each belongs to a call in flight."""
+
+SIDE_WAIT_SECONDS = 30.0
+"""How long a job may wait until it begins: then its call ends without it, and gives its slot back."""
+
+SIDE_CHECK_SECONDS = 20.0
+"""A check that takes longer is killed and the answer counts as not meeting its schema."""
+
+SIDE_BUILD_SECONDS = 20.0
+"""A request that takes longer to make is killed and refused; 64 MB take one."""
+
+SIDE_COMPILE_SECONDS = 15.0
+"""A schema that takes longer to compile is refused: 0.5 MB of plain rules take 0.2, of patterns 2."""
+
+SIDE_LOCAL_SECONDS = 300.0
+"""A step of a large document on the local tier: cutting 64 MB into pages takes about a minute."""
+
+SIDE_IDLE_SECONDS = 60.0
+"""A process beside that nobody needed for so long is ended; starting one takes 0.3 s."""
+
+SIDE_START_SECONDS = 30.0
+"""A process beside must have started by then: 0.3 s as a rule, longer on a machine that is busy."""
+
+SIDE_FRAME_BYTES = 1024 * 1024 * 1024
+"""The most that may pass a pipe at once: an answer of the largest size, decoded and escaped, is below a third."""
+
+SIDE_MEMORY_BYTES = 4 * 1024 * 1024 * 1024
+"""Address space of a process beside: 32 MB of JSON may become 1.5 GB of objects; what needs more kills itself and no one else."""
+
+SIDE_RECYCLE_BYTES = 512 * 1024 * 1024
+"""A process beside that ever needed more memory than this ends after its job, and gives it back."""
+
+VERDICTS_KEPT = 1_024
+"""Schemas of which is remembered whether they are good, refused or too costly, least recently used first out."""
 
 # --- calls --------------------------------------------------------------------------------------------------
 CONNECT_TIMEOUT_SECONDS = 5.0

@@ -7,14 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from llmreq.check.decode import decode, decode_error, storable_json, storable_text
+import orjson
+
+from llmreq.check.decode import decode, decode_error, is_deep, storable_json, storable_text
 from llmreq.check.messages import clip
 from llmreq.check.repair import Peeled, peel, peel_fence
 from llmreq.check.schemas import CompiledSchema
 from llmreq.check.tools import ToolSchemas
 from llmreq.check.validate import schema_errors
 from llmreq.errors import ErrorCode
-from llmreq.limits import MAX_NAME_CHARS, MAX_VALIDATION_ERRORS
+from llmreq.limits import MAX_JSON_DEPTH, MAX_NAME_CHARS, MAX_VALIDATION_ERRORS
 from llmreq.wire.outcome import ToolCall
 
 _NUL = "\\u0000"
@@ -70,12 +72,8 @@ def check_tool_calls(
     the final text beside tool calls is commentary: it is decoded when it is JSON and never fails the answer.
     """
     # Cleaned first: what is checked is what will be stored, and a lone surrogate cannot stop the validator.
-    answer, record = _stored(
-        {
-            "tool_calls": [{"id": c.id, "tool_name": c.tool_name, "params": c.params} for c in tool_calls],
-            "final_response": None,
-        }
-    )
+    calls = [{"id": c.id, "tool_name": c.tool_name, "params": c.params} for c in tool_calls]
+    answer, record = _stored({"tool_calls": calls, "final_response": None})
     errors: list[dict[str, Any]] = []
     for index, (call, clean) in enumerate(zip(tool_calls, answer["tool_calls"], strict=True)):
         errors.extend(_call_errors(call, clean["params"], tools, f"tool_calls[{index}]"))
@@ -114,8 +112,18 @@ def _has_fence(peeled: Peeled) -> bool:
 
 
 def _stored(value: Any) -> tuple[Any, tuple[dict[str, Any], ...]]:
+    if _is_storable(value):
+        return value, ()
     parsed, changed = storable_json(value)
     return parsed, ({"type": "unstorable_characters", "replaced_in": changed},) if changed else ()
+
+
+def _is_storable(value: Any) -> bool:
+    """Found by encoding, a fiftieth of the walk's time; False where only the walk can tell."""
+    try:
+        return _NUL.encode() not in orjson.dumps(value)
+    except TypeError:
+        return False
 
 
 def _call_errors(call: ToolCall, params: Any, tools: ToolSchemas, where: str) -> list[dict[str, Any]]:
@@ -126,7 +134,11 @@ def _call_errors(call: ToolCall, params: Any, tools: ToolSchemas, where: str) ->
         return [_error(f"{where}.tool_name", f"'{name}' is no offered tool; must be one of: {known}", "enum")]
     if params is None:
         return [_unreadable(call.raw or "", f"{where}.params")]
-    return schema_errors(schema, params, chars=_size(params), prefix=f"{where}.params")
+    size = _size(params)
+    if size is None:
+        message = f"nested deeper than {MAX_JSON_DEPTH} levels"
+        return [decode_error(message, call.raw or "", 0, field=f"{where}.params")]
+    return schema_errors(schema, params, chars=size, prefix=f"{where}.params")
 
 
 def _unreadable(raw: str, field: str) -> dict[str, Any]:
@@ -136,11 +148,12 @@ def _unreadable(raw: str, field: str) -> dict[str, Any]:
     return {**error, "field": field}
 
 
-def _size(params: Any) -> int:
+def _size(params: Any) -> int | None:
+    """Bytes of the parameters as JSON; None when they nest too deep to be one."""
     try:
-        return len(json.dumps(params))
-    except (ValueError, TypeError, RecursionError):
-        return 1 << 30  # then the search for errors stays near the root
+        return len(orjson.dumps(params))
+    except TypeError:  # integers beyond 64 bits, or many levels
+        return None if is_deep(params) else len(json.dumps(params))
 
 
 def _error(field: str, message: str, rule: str) -> dict[str, Any]:

@@ -9,14 +9,17 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from math import isfinite
 from typing import Any
 
 import orjson
 
-from llmreq.limits import MAX_JSON_DEPTH, RESPONSE_PREVIEW_CHARS
+from llmreq.limits import MAX_JSON_DEPTH, MAX_JSON_VALUES, MAX_PRINTED_BYTES, RESPONSE_PREVIEW_CHARS
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _BRACKETS = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[\]{}]', re.DOTALL)
+_LARGE_EXPONENT = re.compile(r"[0-9][eE][+-]?[0-9]{2}")
+_LONGEST_NUMBER = 330
 _DIGITS_OF_64_BITS = 19
 _ANY_DIGIT = bytes.maketrans(
     b"123456789", b"000000000"
@@ -72,8 +75,10 @@ def _load(text: str) -> Any:
         encoded = text.encode()
     except UnicodeEncodeError as error:
         raise _RefusedError("lone surrogate in the text", error.start) from None
-    value = orjson.loads(text)
-    if text.count("[") + text.count("{") > MAX_JSON_DEPTH and _is_deep(value):
+    if len(encoded) > MAX_JSON_VALUES:
+        _refuse_size(text)
+    value = orjson.loads(encoded)
+    if text.count("[") + text.count("{") > MAX_JSON_DEPTH and is_deep(value):
         _refuse_depth(text)
     # The fast parser turns integers above 64 bits into floats; the slow one keeps them. It is lenient,
     # but only sees texts that the strict one has taken.
@@ -89,7 +94,25 @@ def _load_exactly(text: str) -> Any:
         raise _RefusedError("nested too deep to keep its large integers exact", 0) from None
 
 
-def _is_deep(value: Any) -> bool:
+def _refuse_size(text: str) -> None:
+    """What Postgres could not read, or could not print in the row again (invariant 11)."""
+    if text.count(",") + text.count("[") + text.count("{") > MAX_JSON_VALUES:
+        raise _RefusedError(f"holds more than {MAX_JSON_VALUES:,} commas and brackets", 0)
+    printed = len(text) + _LONGEST_NUMBER * sum(1 for _ in _LARGE_EXPONENT.finditer(text))
+    if printed > MAX_PRINTED_BYTES:
+        raise _RefusedError("holds too many numbers of hundreds of digits", 0)
+
+
+def is_deep(value: Any) -> bool:
+    """Whether a JSON value nests deeper than MAX_JSON_DEPTH."""
+    try:
+        orjson.dumps(value)  # refuses more than 254 levels, and is far faster than the walk
+    except TypeError:
+        return _nests(value)
+    return False
+
+
+def _nests(value: Any) -> bool:
     level = [value]
     for _ in range(MAX_JSON_DEPTH):
         level = [
@@ -124,7 +147,8 @@ def storable_text(text: str) -> tuple[str, bool]:
 def storable_json(value: Any) -> tuple[Any, int]:
     """The value with every string and key made storable (see `storable_text`); and how many were changed.
 
-    Nothing is dropped: a key that would collide with another gets one more U+FFFD. The argument is kept.
+    Nothing is dropped: a key that would collide with another gets one more U+FFFD; NaN and Infinity become null. The argument is
+    kept.
     """
     root = [value]
     changed = 0
@@ -139,9 +163,12 @@ def storable_json(value: Any) -> tuple[Any, int]:
                 box[slot], renamed = _storable_keys(inner)
                 changed += renamed
                 pending.append(box[slot])
-            elif isinstance(inner, list):
+            elif isinstance(inner, list | tuple):
                 box[slot] = list(inner)
                 pending.append(box[slot])
+            elif isinstance(inner, float) and not isfinite(inner):
+                box[slot] = None
+                changed += 1
     return root[0], changed
 
 

@@ -56,8 +56,7 @@ def _quoted(text: object, chars: int) -> str:
 
 
 def _shortened(text: str) -> str:
-    clean = storable_text(text)[0]
-    if len(clean) <= MAX_FEEDBACK_CHARS:
-        return clean
-    half = MAX_FEEDBACK_CHARS // 2
-    return f"{clean[:half]}\n[… {len(clean) - 2 * half} characters left out …]\n{clean[-half:]}"
+    if len(text) > MAX_FEEDBACK_CHARS:
+        half = MAX_FEEDBACK_CHARS // 2
+        text = f"{text[:half]}\n[… {len(text) - 2 * half} characters left out …]\n{text[-half:]}"
+    return storable_text(text)[0]

@@ -44,7 +44,8 @@ _REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 
 @dataclass(slots=True)
 class SchemaGraph:
-    """The subschemas of one schema. `targets[pointer]` is where that subschema's `$ref` leads."""
+    """The subschemas of one schema. `targets[pointer]` is where that subschema's `$ref` leads; `expansion` counts the
+    subschemas with every reference written out: as many may look at one value."""
 
     nodes: dict[str, dict[str, Any] | bool] = field(default_factory=dict)
     targets: dict[str, str] = field(default_factory=dict)
@@ -53,6 +54,7 @@ class SchemaGraph:
     bases: dict[str, str] = field(default_factory=dict)
     resources: dict[str, str] = field(default_factory=dict)
     anchors: dict[str, str] = field(default_factory=dict)
+    expansion: int = 1
 
 
 def read_references(schema: dict[str, Any] | bool, *, siblings_count: bool) -> SchemaGraph:
@@ -211,6 +213,7 @@ def _refuse_expansion(graph: SchemaGraph) -> None:
             sizes[pointer] = 0
             pending.append((pointer, True))
             pending.extend((child, False) for child in below if child not in sizes)
+    graph.expansion = sizes[""]
     if sizes[""] > MAX_SCHEMA_EXPANSION:
         raise InvalidSchemaError(
             f"the schema expands to more than {MAX_SCHEMA_EXPANSION:,} subschemas when its references are"

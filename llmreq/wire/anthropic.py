@@ -18,6 +18,7 @@ from llmreq.wire.outcome import (
     ToolCall,
     Usage,
     counted,
+    counted_part,
     named_tier,
 )
 from llmreq.wire.provider import Provider
@@ -79,9 +80,13 @@ class Anthropic:
                 body["tool_choice"] = _choice(call.tool_choice)
         version = _translate(call, params, body, config)
         headers = {"content-type": "application/json", "anthropic-version": version}
-        if provider.api_key:
-            headers["x-api-key"] = provider.api_key
+        headers |= Anthropic.key_headers(provider)
         return HttpRequest(f"{provider.base_url}/v1/messages", headers, common.encoded(body))
+
+    @staticmethod
+    def key_headers(provider: Provider) -> dict[str, str]:
+        """The headers that hold the key, if there is one."""
+        return {"x-api-key": provider.api_key} if provider.api_key else {}
 
     @staticmethod
     def parse(provider: Provider, response: HttpResponse, now: float) -> Answer:
@@ -221,16 +226,21 @@ def _tool_call(block: Mapping[str, Any], index: int) -> ToolCall:
 def _usage(given: Any) -> Usage | None:
     """Anthropic's buckets are disjoint already; a write without its split is a 5-minute one.
 
-    None when a total is missing or no count: then nobody knows the bill.
+    None when a total is missing or a count is none: then nobody knows the bill.
     """
     fresh, output = counted(given, "input_tokens"), counted(given, "output_tokens")
     if fresh is None or output is None:
         return None
-    written = counted(given, "cache_creation_input_tokens") or 0
-    hour = min(counted(given.get("cache_creation"), "ephemeral_1h_input_tokens") or 0, written)
+    written, read = (
+        counted_part(given, name) for name in ("cache_creation_input_tokens", "cache_read_input_tokens")
+    )
+    hour = counted_part(given.get("cache_creation"), "ephemeral_1h_input_tokens")
+    if written is None or read is None or hour is None:
+        return None
+    hour = min(hour, written)
     return Usage(
         input_tokens=fresh,
-        cache_read_tokens=counted(given, "cache_read_input_tokens") or 0,
+        cache_read_tokens=read,
         cache_write_5m_tokens=written - hour,
         cache_write_1h_tokens=hour,
         output_tokens=output,

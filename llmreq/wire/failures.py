@@ -5,6 +5,8 @@ By status, then by the body's type and code; by text only where nothing else tel
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -41,6 +43,8 @@ _TOO_LONG_TEXTS = (
 _NEVER_FITS_TEXT = "request too large"
 _SPEND_TEXTS = ("usage limit", "spend limit", "spending limit", "credit balance is too low")
 _FILTER_CODES = {"content_filter", "content_policy_violation"}
+
+_HALF_PAIR = re.compile(rb"\\u[dD][89a-fA-F]")
 
 # How much of an error is looked at: an answer may be 32 MB, and redaction is a search.
 _READ_CHARS = 16 * MAX_ERROR_BODY_CHARS
@@ -115,7 +119,7 @@ def request_id(response: HttpResponse) -> str | None:
 def decoded(response: HttpResponse) -> Mapping[str, Any] | None:
     """A 200's body, if it is a JSON object."""
     body = _body(response.body)
-    return body if isinstance(body, Mapping) else None
+    return body if isinstance(body, dict) else None
 
 
 def _code(status: int, words: set[str], said: str) -> ErrorCode:
@@ -158,6 +162,12 @@ def _body(body: bytes) -> Any:
     try:
         return orjson.loads(body)
     except ValueError:
+        pass
+    if _HALF_PAIR.search(body) is None:
+        return None
+    try:
+        return json.loads(body)  # an answer that was cut in the middle of an emoji is paid for like any other
+    except (ValueError, RecursionError):
         return None
 
 

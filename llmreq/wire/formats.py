@@ -10,10 +10,16 @@ from llmreq.wire.provider import Provider
 
 
 class Wire(Protocol):
-    """Two pure functions: a call becomes a request, a response becomes an answer. `now` is in Unix seconds."""
+    """Pure functions: a call becomes a request, a response becomes an answer. `now` is in Unix seconds.
+
+    A request of a provider without its key lacks the `key_headers`, and nothing else.
+    """
 
     @staticmethod
     def build(provider: Provider, call: Call) -> HttpRequest: ...
+
+    @staticmethod
+    def key_headers(provider: Provider) -> dict[str, str]: ...
 
     @staticmethod
     def parse(provider: Provider, response: HttpResponse, now: float) -> Answer: ...

@@ -20,6 +20,7 @@ from llmreq.wire.outcome import (
     ToolCall,
     Usage,
     counted,
+    counted_part,
     named_tier,
 )
 from llmreq.wire.provider import Provider
@@ -56,9 +57,13 @@ class OpenAI:
                 body["tool_choice"] = _choice(call.tool_choice)
         body |= _fitting(call, params)
         headers = {"content-type": "application/json"}
-        if provider.api_key:
-            headers["authorization"] = f"Bearer {provider.api_key}"
+        headers |= OpenAI.key_headers(provider)
         return HttpRequest(f"{provider.base_url}/chat/completions", headers, common.encoded(body))
+
+    @staticmethod
+    def key_headers(provider: Provider) -> dict[str, str]:
+        """The headers that hold the key, if there is one."""
+        return {"authorization": f"Bearer {provider.api_key}"} if provider.api_key else {}
 
     @staticmethod
     def parse(provider: Provider, response: HttpResponse, now: float) -> Answer:
@@ -67,16 +72,11 @@ class OpenAI:
             return http_failure(provider, response, now)
         body = decoded(response)
         choices = body.get("choices") if body is not None else None
-        if (
-            body is None
-            or not isinstance(choices, list)
-            or not choices
-            or not isinstance(choices[0], Mapping)
-        ):
+        if body is None or not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
             return unreadable(provider, response)
         choice = choices[0]
         message = choice.get("message")
-        message = message if isinstance(message, Mapping) else {}
+        message = message if isinstance(message, dict) else {}
         usage = _usage(body.get("usage"))
         text = _text(message.get("content"))
         calls = _tool_calls(message.get("tool_calls"))
@@ -146,8 +146,8 @@ def _text(content: Any) -> str | None:
 def _tool_calls(given: Any) -> tuple[ToolCall, ...]:
     calls = []
     for index, call in enumerate(given if isinstance(given, list) else []):
-        function = call.get("function") if isinstance(call, Mapping) else None
-        if not isinstance(function, Mapping):
+        function = call.get("function") if isinstance(call, dict) else None
+        if not isinstance(function, dict):
             continue
         arguments = function.get("arguments")
         params, raw = _arguments(arguments)
@@ -180,14 +180,15 @@ def _arguments(arguments: Any) -> tuple[dict[str, Any] | None, str | None]:
 def _usage(given: Any) -> Usage | None:
     """Disjoint buckets from OpenAI's totals: cached and written tokens are a part of prompt_tokens there.
 
-    None when a total is missing or no count: then nobody knows the bill.
+    None when a total is missing, a count is none, or parts are more than their whole: then nobody knows the bill.
     """
     prompt, completion = counted(given, "prompt_tokens"), counted(given, "completion_tokens")
     if prompt is None or completion is None:
         return None
     details, out = given.get("prompt_tokens_details"), given.get("completion_tokens_details")
-    read = min(counted(details, "cached_tokens") or 0, prompt)
-    written = min(counted(details, "cache_write_tokens") or 0, prompt - read)
+    read, written = counted_part(details, "cached_tokens"), counted_part(details, "cache_write_tokens")
+    if read is None or written is None or read + written > prompt:
+        return None
     return Usage(
         input_tokens=prompt - read - written,
         cache_read_tokens=read,

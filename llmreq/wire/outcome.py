@@ -1,6 +1,7 @@
 """The values that travel between a claimed row, a provider's wire format and the settler.
 
-Pure: frozen dataclasses only. One `Call` becomes one `HttpRequest`; one `HttpResponse` becomes one `Answer`
+Pure: frozen dataclasses only; what a producer or a model wrote is in none of their reprs. One `Call` becomes one
+`HttpRequest`; one `HttpResponse` becomes one `Answer`
 (invariant 1: one claim, one call, one attempt).
 """
 
@@ -12,6 +13,7 @@ from enum import StrEnum
 from typing import Any
 
 from llmreq.errors import ErrorCode
+from llmreq.limits import MAX_TOKEN_COUNT
 
 
 class Billed(StrEnum):
@@ -42,14 +44,22 @@ class Usage:
 
 def named_tier(given: Any) -> str | None:
     """The service tier an answer says it got, as the vendor calls it; it decides the price."""
-    tier = given.get("service_tier") if isinstance(given, Mapping) else None
+    tier = given.get("service_tier") if isinstance(given, dict) else None
     return tier[:40] if isinstance(tier, str) else None
 
 
 def counted(given: Any, name: str) -> int | None:
     """A token count of a provider's usage object, or None for what is no count."""
-    value = given.get(name) if isinstance(given, Mapping) else None
-    return value if type(value) is int and 0 <= value < 2**53 else None
+    value = given.get(name) if isinstance(given, dict) else None
+    return value if type(value) is int and 0 <= value <= MAX_TOKEN_COUNT else None
+
+
+def counted_part(given: Any, name: str) -> int | None:
+    """A count that may be absent, which is 0; None for one that is there and is no count: then nobody knows the bill."""
+    value = given.get(name) if isinstance(given, dict) else None
+    if value is None:
+        return 0
+    return value if type(value) is int and 0 <= value <= MAX_TOKEN_COUNT else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +69,10 @@ class ToolCall:
     `raw` is set, and `params` is None, when the provider's argument text was no JSON object.
     """
 
-    id: str
-    tool_name: str
-    params: dict[str, Any] | None
-    raw: str | None = None
+    id: str = field(repr=False)
+    tool_name: str = field(repr=False)
+    params: dict[str, Any] | None = field(repr=False)
+    raw: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,12 +86,12 @@ class Call:
     """
 
     model: str
-    messages: Sequence[Mapping[str, Any]]
+    messages: Sequence[Mapping[str, Any]] = field(repr=False)
     max_output_tokens: int
-    response_schema: Mapping[str, Any] | bool | None = None
-    tools: Sequence[Mapping[str, Any]] | None = None
-    tool_choice: Any = None
-    params: Mapping[str, Any] = field(default_factory=dict)
+    response_schema: Mapping[str, Any] | bool | None = field(default=None, repr=False)
+    tools: Sequence[Mapping[str, Any]] | None = field(default=None, repr=False)
+    tool_choice: Any = field(default=None, repr=False)
+    params: Mapping[str, Any] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +108,7 @@ class HttpResponse:
     """A whole response; header names are lower case."""
 
     status: int
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
 
 
@@ -107,8 +117,8 @@ class Failure:
     """One error in the one shape: code, message, details; and what the provider said about trying again."""
 
     code: ErrorCode
-    message: str
-    details: Mapping[str, Any] = field(default_factory=dict)
+    message: str = field(repr=False)
+    details: Mapping[str, Any] = field(default_factory=dict, repr=False)
     retry_after_seconds: float | None = None
 
 
@@ -120,8 +130,8 @@ class Answer:
     refusal, filter, truncation and empty answer; `text` and `usage` are kept beside it when the provider sent them.
     """
 
-    text: str | None = None
-    tool_calls: tuple[ToolCall, ...] = ()
+    text: str | None = field(default=None, repr=False)
+    tool_calls: tuple[ToolCall, ...] = field(default=(), repr=False)
     usage: Usage | None = None
     billed: Billed = Billed.BY_USAGE
     finish_reason: str | None = None

@@ -10,6 +10,20 @@ from email.utils import parsedate_to_datetime
 
 from llmreq.limits import MAX_RETRY_AFTER_SECONDS
 
+RESOURCES = ("requests", "tokens", "input-tokens", "output-tokens")
+"""What the vendors limit, as they call it."""
+
+_PARTS = ("limit", "remaining", "reset")
+_NAMES = tuple(
+    (
+        resource,
+        tuple(f"x-ratelimit-{part}-{resource}" for part in _PARTS),
+        tuple(f"anthropic-ratelimit-{resource}-{part}" for part in _PARTS),
+    )
+    for resource in RESOURCES
+)
+"""Resource, OpenAI's headers of it, Anthropic's."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _UNIT_SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
 _LARGEST = 1e12
@@ -57,27 +71,21 @@ def rate_headers(headers: Mapping[str, str], now: float) -> dict[str, RateHeader
     found: dict[str, RateHeaders] = {}
     if not any("ratelimit" in name for name in headers):
         return found
-    for resource in ("requests", "tokens", "input-tokens", "output-tokens"):
-        openai = _openai(headers, resource)
-        anthropic = _anthropic(headers, resource, now)
-        if (seen := openai or anthropic) is not None:
+    for resource, openai, anthropic in _NAMES:
+        if (seen := _openai(headers, openai) or _anthropic(headers, anthropic, now)) is not None:
             found[resource] = seen
     return found
 
 
-def _openai(headers: Mapping[str, str], resource: str) -> RateHeaders | None:
-    limit, remaining, reset = (
-        headers.get(f"x-ratelimit-{part}-{resource}") for part in ("limit", "remaining", "reset")
-    )
+def _openai(headers: Mapping[str, str], names: tuple[str, ...]) -> RateHeaders | None:
+    limit, remaining, reset = map(headers.get, names)
     if limit is None and remaining is None:
         return None
     return RateHeaders(_whole(limit), _whole(remaining), go_duration_seconds(reset) if reset else None)
 
 
-def _anthropic(headers: Mapping[str, str], resource: str, now: float) -> RateHeaders | None:
-    limit, remaining, reset = (
-        headers.get(f"anthropic-ratelimit-{resource}-{part}") for part in ("limit", "remaining", "reset")
-    )
+def _anthropic(headers: Mapping[str, str], names: tuple[str, ...], now: float) -> RateHeaders | None:
+    limit, remaining, reset = map(headers.get, names)
     if limit is None and remaining is None:
         return None
     return RateHeaders(_whole(limit), _whole(remaining), _until(reset, now))

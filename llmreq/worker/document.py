@@ -5,8 +5,6 @@ Each is a claim like any other, with a row in the ledger, and costs nothing.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -21,7 +19,8 @@ from llmreq.text.records import chunk_records
 from llmreq.text.tokens import TokenEstimator, estimator_for
 from llmreq.wire.outcome import Billed, Failure
 from llmreq.worker.engine import Claim
-from llmreq.worker.report import elapsed_ms, encode, failure_facts
+from llmreq.worker.outcome_fields import encode
+from llmreq.worker.report import failure_facts
 from llmreq.worker.verdict import Expectation, checked_facts
 
 LOCAL_PAGES = "local/pages"
@@ -36,16 +35,10 @@ _FINER = {"anthropic": 1.6, "voyage": 1.2}
 """How many tokens a vendor counts where we count one, at most: they publish no tokenizer (docs/providers.md)."""
 
 
-async def run_pages(claim: Claim, expected: Expectation) -> dict[str, Any]:
-    """One step, in a thread. Raises InvalidRequestError for what cannot be cut or merged."""
-    started = time.monotonic()
+def run_pages(claim: Claim, expected: Expectation) -> dict[str, Any]:
+    """One step. Raises InvalidRequestError for what cannot be cut or merged."""
     step = _merged if claim.document["pages"] else _prepared
-    facts = await asyncio.to_thread(step, claim, expected)
-    return {
-        "billed": Billed.NOT_BILLED,
-        **facts,
-        "latency_ms": elapsed_ms(started),
-    }
+    return {"billed": Billed.NOT_BILLED, **step(claim, expected)}
 
 
 def page_results(results: Sequence[Mapping[str, Any]]) -> list[PageResult]:

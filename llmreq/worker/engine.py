@@ -61,6 +61,10 @@ class Claim(NamedTuple):
     last_errors: Any
     document: Any = None
 
+    def __repr__(self) -> str:
+        """The claim's names: a payload never reaches a log, not even by asyncio's."""
+        return f"Claim({self.id}, {self.claim_seq}, {self.lane!r})"
+
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:

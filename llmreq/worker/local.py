@@ -1,8 +1,7 @@
-"""The free tier: `local/rules` runs in this process and needs nothing."""
+"""The free tier: `local/rules` and a document's steps run on this machine and need nothing. Pure."""
 
 from __future__ import annotations
 
-import asyncio
 import time
 from typing import Any
 
@@ -14,6 +13,7 @@ from llmreq.text.brief import DEFAULT_BRIEF_TOKENS, concatenated
 from llmreq.text.rules import RulesTask, run_rules
 from llmreq.text.tokens import best_estimator
 from llmreq.wire.outcome import Billed
+from llmreq.worker.document import LOCAL_PAGES, run_pages
 from llmreq.worker.engine import Claim
 from llmreq.worker.question import input_text
 from llmreq.worker.report import elapsed_ms
@@ -22,28 +22,21 @@ from llmreq.worker.verdict import Expectation, checked_facts
 LOCAL_RULES = "local/rules"
 
 
-async def run_local(claim: Claim, expected: Expectation) -> dict[str, Any]:
-    """Run the rules on the claim's text, in a thread. Raises InvalidRequestError for what rules cannot do."""
+def local_facts(claim: Claim, expected: Expectation) -> dict[str, Any]:
+    """The facts of a local step. Takes its time: run it in a thread or beside. Raises InvalidRequestError."""
     started = time.monotonic()
+    facts = run_pages(claim, expected) if claim.lane == LOCAL_PAGES else _run_rules(claim, expected)
+    return {**facts, "latency_ms": elapsed_ms(started)}
+
+
+def _run_rules(claim: Claim, expected: Expectation) -> dict[str, Any]:
     if claim.kind == "brief":
-        made = await asyncio.to_thread(concatenated, input_text(claim), brief_tokens(claim), best_estimator())
-        facts: dict[str, Any] = {
-            "outcome": "completed",
-            "parsed_response": made.as_json(),
-            "response": made.text,
-        }
-        return {**facts, **_FREE, "latency_ms": elapsed_ms(started)}
-    task = RulesTask(claim.task_type, _text(claim), claim.params or {})
-    result = await asyncio.to_thread(run_rules, task)
+        made = concatenated(input_text(claim), brief_tokens(claim), best_estimator())
+        return {"outcome": "completed", "parsed_response": made.as_json(), "response": made.text, **_FREE}
+    result = run_rules(RulesTask(claim.task_type, _text(claim), claim.params or {}))
     text = orjson.dumps(result).decode()
-    checked = await asyncio.to_thread(
-        check_text, text, schema=expected.schema, allow_text=expected.allow_text
-    )
-    return {
-        **checked_facts(checked, text),
-        **_FREE,
-        "latency_ms": elapsed_ms(started),
-    }
+    checked = check_text(text, schema=expected.schema, allow_text=expected.allow_text)
+    return {**checked_facts(checked, text), **_FREE}
 
 
 def brief_tokens(claim: Claim) -> int:

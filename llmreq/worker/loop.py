@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from llmreq.worker.describe import describe as describe
+
 log = structlog.get_logger()
 
 FIRST_PAUSE_SECONDS = 0.1
@@ -67,9 +69,3 @@ class Loop:
                 await self._wake.wait()
         except TimeoutError:
             pass
-
-
-def describe(error: BaseException) -> str:
-    """An error in one line, without a traceback."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from llmreq.check.check import Checked, check_text, check_tool_calls
-from llmreq.check.decode import storable_text
 from llmreq.check.schemas import CompiledSchema
 from llmreq.check.tools import ToolSchemas, compile_tools
 from llmreq.limits import MAX_ANSWER_BYTES
@@ -23,10 +22,20 @@ class Expectation:
     allow_text: bool
 
     @property
+    def compiled(self) -> list[CompiledSchema]:
+        """Every schema in it."""
+        tools = self.tools.by_name.values() if self.tools else ()
+        return [*tools] if self.schema is None else [self.schema, *tools]
+
+    @property
     def is_costly(self) -> bool:
         """Whether a `pattern` in it may take long on little text."""
-        schemas = [self.schema, *(self.tools.by_name.values() if self.tools else ())]
-        return any(each is not None and each.pattern_chars < MAX_ANSWER_BYTES for each in schemas)
+        return any(each.pattern_chars < MAX_ANSWER_BYTES for each in self.compiled)
+
+    @property
+    def subschemas(self) -> int:
+        """How many subschemas may look at one value of an answer."""
+        return max((each.graph.expansion for each in self.compiled), default=1)
 
 
 def verdict(answer: Answer, expected: Expectation) -> dict[str, Any]:
@@ -41,8 +50,8 @@ def verdict(answer: Answer, expected: Expectation) -> dict[str, Any]:
 
 
 def checked_facts(checked: Checked, text: str) -> dict[str, Any]:
-    """A check's result as facts for the report, storable in Postgres."""
-    facts: dict[str, Any] = {"response": storable_text(text)[0], "repairs": list(checked.repairs) or None}
+    """A check's result as facts for the report, which makes them storable."""
+    facts: dict[str, Any] = {"response": text, "repairs": list(checked.repairs) or None}
     if checked.code is None:
         return {**facts, "outcome": "completed", "parsed_response": checked.parsed}
     return {

@@ -359,7 +359,6 @@ def test_a_refusal_says_why(details: Any, says: str, category: str | None) -> No
         ({"cache_creation_input_tokens": 5}, Usage(10, 0, 5, 0, 4, 0)),
         ({"cache_creation_input_tokens": 5, "cache_creation": {"ephemeral_1h_input_tokens": 2}}, Usage(10, 0, 3, 2, 4, 0)),
         ({"cache_creation_input_tokens": 5, "cache_creation": {"ephemeral_1h_input_tokens": 9}}, Usage(10, 0, 0, 5, 4, 0)),
-        ({"cache_creation_input_tokens": -5}, Usage(10, 0, 0, 0, 4, 0)),
         ({"output_tokens_details": {"thinking_tokens": 3}}, Usage(10, 0, 0, 0, 4, 3)),
         ({"output_tokens_details": {"thinking_tokens": 9}}, Usage(10, 0, 0, 0, 4, 4)),
         ({"server_tool_use": {"web_search_requests": 1}, "service_tier": "standard"}, Usage(10, 0, 0, 0, 4, 0)),
@@ -368,6 +367,20 @@ def test_a_refusal_says_why(details: Any, says: str, category: str | None) -> No
 def test_anthropics_buckets_are_disjoint_as_they_are(more: dict[str, Any], counted: Usage) -> None:
     answer = parsed([TEXT], usage=COUNTS | more)
     assert (answer.usage, answer.billed) == (counted, Billed.BY_USAGE)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"cache_read_input_tokens": -1},
+        {"cache_read_input_tokens": 10**18},
+        {"cache_creation_input_tokens": 1.5},
+        {"cache_creation_input_tokens": 5, "cache_creation": {"ephemeral_1h_input_tokens": "2"}},
+    ],
+)
+def test_a_part_that_is_no_count_leaves_the_bill_unknown(more: dict[str, Any]) -> None:
+    answer = parsed([TEXT], usage=COUNTS | more)
+    assert (answer.usage, answer.billed) == (None, Billed.UPPER_BOUND)
 
 
 @pytest.mark.parametrize("total", ["input_tokens", "output_tokens"])

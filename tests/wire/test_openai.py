@@ -332,9 +332,6 @@ def test_a_refusal_is_kept_in_part_and_without_what_postgres_cannot_store() -> N
         ({**COUNTS, "prompt_tokens_details": None, "completion_tokens_details": None}, Usage(input_tokens=10, output_tokens=4)),
         ({**COUNTS, "prompt_tokens_details": {"cached_tokens": 6}}, Usage(4, 6, 0, 0, 4, 0)),
         ({**COUNTS, "prompt_tokens_details": {"cached_tokens": 6, "cache_write_tokens": 3}}, Usage(1, 6, 3, 0, 4, 0)),
-        ({**COUNTS, "prompt_tokens_details": {"cached_tokens": 60, "cache_write_tokens": 3}}, Usage(0, 10, 0, 0, 4, 0)),
-        ({**COUNTS, "prompt_tokens_details": {"cached_tokens": 6, "cache_write_tokens": 30}}, Usage(0, 6, 4, 0, 4, 0)),
-        ({**COUNTS, "prompt_tokens_details": {"cached_tokens": -6}}, Usage(10, 0, 0, 0, 4, 0)),
         ({**COUNTS, "completion_tokens_details": {"reasoning_tokens": 3}}, Usage(10, 0, 0, 0, 4, 3)),
         ({**COUNTS, "completion_tokens_details": {"reasoning_tokens": 99}}, Usage(10, 0, 0, 0, 4, 4)),
         ({"prompt_tokens": 0, "completion_tokens": 0}, Usage()),
@@ -343,6 +340,21 @@ def test_a_refusal_is_kept_in_part_and_without_what_postgres_cannot_store() -> N
 def test_openais_totals_become_disjoint_buckets(usage: Any, counted: Usage) -> None:
     answer = parsed({"content": "hi"}, usage=usage)
     assert (answer.usage, answer.billed) == (counted, Billed.BY_USAGE)
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"cached_tokens": -6},
+        {"cached_tokens": 10**18},
+        {"cached_tokens": 60},
+        {"cached_tokens": 6, "cache_write_tokens": 30},
+        {"cached_tokens": "6"},
+    ],
+)
+def test_parts_that_cannot_be_leave_the_bill_unknown(details: dict[str, Any]) -> None:
+    answer = parsed({"content": "hi"}, usage={**COUNTS, "prompt_tokens_details": details})
+    assert (answer.usage, answer.billed) == (None, Billed.UPPER_BOUND)
 
 
 @pytest.mark.parametrize("total", ["prompt_tokens", "completion_tokens"])
