@@ -11,7 +11,7 @@ down_revision = "0005"
 branch_labels = None
 depends_on = None
 
-# When each lane is worth a visit. Written by claims only, under the lane's lock; everybody else leaves a signal, which locks nothing.
+# When each lane is worth a visit. Written by claims only; everybody else leaves a signal, which locks nothing.
 DUE = """
 CREATE TABLE llm_due (
     lane       text        NOT NULL PRIMARY KEY,

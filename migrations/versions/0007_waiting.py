@@ -29,9 +29,13 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("ALTER TABLE llm_requests DROP COLUMN images, DROP COLUMN choices, DROP COLUMN unbounded CASCADE")
+    op.execute(
+        "ALTER TABLE llm_requests DROP COLUMN images, DROP COLUMN choices, DROP COLUMN unbounded CASCADE"
+    )
     op.execute("ALTER TABLE llm_budgets DROP COLUMN tenant_cursor CASCADE")
-    op.execute("DROP INDEX llm_requests_budget_idx, llm_requests_budget_usd_idx, llm_requests_budget_tokens_idx")
+    op.execute(
+        "DROP INDEX llm_requests_budget_idx, llm_requests_budget_usd_idx, llm_requests_budget_tokens_idx"
+    )
     op.execute(
         "CREATE INDEX llm_requests_budget_idx ON llm_requests (budget_id, priority, scheduled_at, id)"
         " WHERE status = 'pending' AND budget_id IS NOT NULL"

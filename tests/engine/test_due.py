@@ -124,7 +124,8 @@ def test_rows_that_came_in_with_triggers_off_are_found_by_the_sweep(queue: Queue
     queue.run("SET session_replication_role = replica")
     queue.run(
         "INSERT INTO llm_requests (lane, provider, model, content, scheduled_at, input_bytes, output_cap)"
-        " SELECT 'openai/m' || n, 'openai', 'm' || n, 'x', llmreq_now() + (n %% 2) * interval '1 day', 1, 9 FROM generate_series(1, 6) n"
+        " SELECT 'openai/m' || n, 'openai', 'm' || n, 'x', llmreq_now() + (n %% 2) * interval '1 day', 1, 9"
+        " FROM generate_series(1, 6) n"
     )
     queue.run("RESET session_replication_role")
     assert queue.claim(worker) == []

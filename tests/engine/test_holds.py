@@ -1,4 +1,4 @@
-"""The hold bounds the body that is sent: whatever can reach the provider is in it, and what has no bound is refused where money is capped."""
+"""The hold bounds the body that is sent: whatever can reach the provider is in it; what has no bound is refused under a cap."""
 
 from __future__ import annotations
 
