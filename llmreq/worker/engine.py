@@ -202,19 +202,6 @@ async def _rows(
         return await cursor.fetchall()
 
 
-async def database_id(connection: psycopg.AsyncConnection[Any]) -> UUID:
-    """Which database this is; made at the first question."""
-    while True:
-        row = await (await connection.execute(_DATABASE_ID)).fetchone()
-        if row is not None:  # else another session is making it at this moment
-            return UUID(row[0])
-
-
-async def knows_any(connection: psycopg.AsyncConnection[Any], ids: Sequence[UUID]) -> bool:
-    """Whether one of these requests at least is in this database."""
-    return (await (await connection.execute(_ANY_KNOWN, {"ids": list(ids)})).fetchone()) is not None
-
-
 async def housekeep(connection: psycopg.AsyncConnection[Any], name: str) -> int:
     """One turn of `llmreq_<name>` with its own bounds: rescue, sweep_orphans, expire, explain_waiting, tidy, …"""
     async with connection.cursor(row_factory=tuple_row) as cursor:
@@ -292,8 +279,6 @@ _FINISH = "SELECT id, claim_seq, accepted, status FROM llmreq_finish(%s, convert
 _READ = statement("read_claims")
 _READ_DOCUMENTS = statement("read_documents")
 _MY_CLAIMS = statement("my_claims")
-_DATABASE_ID = statement("database_id")
-_ANY_KNOWN = statement("any_known_request")
 _HOUSEKEEPING = {
     "rescue": "SELECT llmreq_rescue()",
     "sweep_orphans": "SELECT llmreq_sweep_orphans()",

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import structlog
 
+from llmreq.database.statements import statement
 from llmreq.limits import (
     REPLAY_HEAD_START_SECONDS,
     REPLAY_LOOK_SECONDS,
@@ -23,13 +25,14 @@ from llmreq.limits import (
     REPLAY_WINDOW_BYTES,
     STRAY_IDS_ASKED,
 )
-from llmreq.worker import engine
 from llmreq.worker.link import Link
 from llmreq.worker.loop import Loop
 from llmreq.worker.settler import Fate, Settler
 from llmreq.worker.spool import LineError, Spool, SpoolFile, decode
 
 log = structlog.get_logger()
+
+Connection = psycopg.AsyncConnection[Any]
 
 
 @dataclass
@@ -79,9 +82,9 @@ class Replay:
         """Learn which database this is, and which of the files that name none are of it."""
         async with self.link.use() as connection:
             if self.spool.database_id is None:
-                self.spool.database_id = await engine.database_id(connection)
+                self.spool.database_id = await _database_id(connection)
             for stray in self.spool.strays():
-                if (ids := _ids(stray)) and await engine.knows_any(connection, ids):
+                if (ids := _ids(stray)) and await _knows_any(connection, ids):
                     self.spool.adopt(stray)
                 elif stray not in self._foreign:
                     self._foreign.add(stray)
@@ -156,6 +159,20 @@ async def _collect(file: SpoolFile, window: _Window, stopped: asyncio.Task[bool]
     for fate, line in window.take_settled():
         if fate is Fate.REFUSED:
             file.reject(line)
+
+
+async def _database_id(connection: Connection) -> UUID:
+    """Which database this is; made at the first question."""
+    while True:
+        row = await (await connection.execute(statement("database_id"))).fetchone()
+        if row is not None:  # else another session is making it at this moment
+            return UUID(row[0])
+
+
+async def _knows_any(connection: Connection, ids: list[UUID]) -> bool:
+    """Whether one of these requests at least is in this database."""
+    cursor = await connection.execute(statement("any_known_request"), {"ids": ids})
+    return await cursor.fetchone() is not None
 
 
 def _ids(stray: Path) -> list[UUID]:
