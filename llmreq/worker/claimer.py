@@ -22,8 +22,9 @@ from llmreq.limits import (
 from llmreq.worker import engine
 from llmreq.worker.backlog import Key
 from llmreq.worker.caller import Caller
+from llmreq.worker.describe import describe
 from llmreq.worker.engine import Taken
-from llmreq.worker.fault import Fault, fault_of, name_of
+from llmreq.worker.fault import Fault, fault_of
 from llmreq.worker.link import Link
 from llmreq.worker.loop import Loop
 from llmreq.worker.reader import read_slice
@@ -132,7 +133,7 @@ class Claimer:
             )
             if connection.closed or not of_a_row:
                 raise
-            log.warning("claim_refused", error=name_of(error))
+            log.warning("claim_refused", error=describe(error))
         taken, refused = await engine.claim_apart(connection, self.worker_id(), wanted, skip)
         for id in self._unclaimable.add(refused, monotonic()):
             log.error(

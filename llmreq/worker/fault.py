@@ -50,13 +50,3 @@ def fault_of(error: psycopg.Error) -> Fault:
     if state[:2] in _LOST:
         return Fault.LOST
     return Fault.SERVER if state[:2] in _SERVER else Fault.STATEMENT
-
-
-def name_of(error: Exception) -> str:
-    """The error for a log: its names, never its text, which may repeat what a row says."""
-    if not isinstance(error, psycopg.Error):
-        return type(error).__name__
-    diag = error.diag
-    names = (diag.constraint_name, diag.table_name, diag.column_name)
-    where = ", ".join(name for name in names if name)
-    return " ".join(filter(None, (type(error).__name__, error.sqlstate, f"({where})" if where else "")))

@@ -13,8 +13,9 @@ from llmreq.errors import ErrorCode, InvalidRequestError
 from llmreq.limits import MAX_PAYLOAD_BYTES, READ_SLICE_BYTES
 from llmreq.wire.outcome import Failure
 from llmreq.worker import engine
+from llmreq.worker.describe import describe
 from llmreq.worker.engine import Claim, Read, ReadDocument, Taken, Unreadable
-from llmreq.worker.fault import Fault, fault_of, name_of
+from llmreq.worker.fault import Fault, fault_of
 
 log = structlog.get_logger()
 
@@ -104,7 +105,7 @@ async def _read(
             raise
         if len(taken) == 1:
             found.refused.append((taken[0], _not_read(error)))
-            log.error("claim_unreadable", request_id=str(taken[0].id), error=name_of(error))
+            log.error("claim_unreadable", request_id=str(taken[0].id), error=describe(error))
             return []
         middle = len(taken) // 2
         first = await _read(connection, taken[:middle], most_bytes, found)
@@ -137,4 +138,4 @@ def _not_read(error: psycopg.Error | UnicodeDecodeError) -> Failure:
     """Postgres's fault may be the moment's, as a time limit is: `internal` is tried again, as often as the request may be."""
     if isinstance(error, UnicodeDecodeError):  # a database of no encoding, SQL_ASCII
         return Failure(ErrorCode.INVALID_REQUEST, "its text cannot be read: it is not UTF-8")
-    return Failure(ErrorCode.INTERNAL, f"Postgres could not read the request: {name_of(error)}")
+    return Failure(ErrorCode.INTERNAL, f"Postgres could not read the request: {describe(error)}")

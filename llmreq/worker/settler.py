@@ -21,7 +21,8 @@ import structlog
 from llmreq.limits import BROKEN_TRIES, REFUSED_IN_A_ROW, SETTLE_BATCH, TRANSIENT_TRIES
 from llmreq.worker import engine
 from llmreq.worker.backlog import Backlog, Batch, Hold, Key
-from llmreq.worker.fault import Fault, fault_of, name_of
+from llmreq.worker.describe import describe
+from llmreq.worker.fault import Fault, fault_of
 from llmreq.worker.link import Link
 from llmreq.worker.loop import Loop
 from llmreq.worker.report import Report
@@ -195,11 +196,12 @@ class Settler:
     async def _send_bare(self, connection: Connection, batch: Batch, error: psycopg.Error) -> None:
         """Book the call, if its answer cannot be stored. The answer itself is kept until that is done."""
         (report,) = batch.reports
-        bare = report.bare(f"{name_of(error)}: {error.diag.message_primary or error}")
+        # On the row what the database said may stand; in a log it may not.
+        bare = report.bare(error.diag.message_primary or describe(error))
         answer = await self._finish(connection, [bare])
         if not isinstance(answer, psycopg.Error):
             if answer:
-                log.error("outcome_booked_without_answer", request_id=str(report.id), error=name_of(error))
+                log.error("outcome_booked_without_answer", request_id=str(report.id), error=describe(error))
             self._booked(batch, answer)
             return
         match fault_of(answer):
@@ -224,7 +226,7 @@ class Settler:
                 request_id=str(id),
                 claim_seq=claim_seq,
                 reason=hold.reason,
-                error=name_of(error),
+                error=describe(error),
             )
 
     async def _go_around(self, connection: Connection, batch: Batch) -> None:
@@ -251,7 +253,7 @@ class Settler:
         except psycopg.Error as error:
             if connection.closed or fault_of(error) in (Fault.LOST, Fault.SERVER):
                 raise
-            log.warning("blocked_unknown", error=name_of(error))  # then halving finds them, more slowly
+            log.warning("blocked_unknown", error=describe(error))  # then halving finds them, more slowly
             return set()
 
     async def _finish(

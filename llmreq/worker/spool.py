@@ -24,7 +24,6 @@ from uuid import UUID, uuid4
 
 import structlog
 
-from llmreq.check.decode import storable_json
 from llmreq.database.connection import loads_exactly
 from llmreq.limits import MAX_SPOOL_LINE_BYTES, SPOOL_CHUNK_BYTES
 from llmreq.worker.report import Report, report
@@ -167,8 +166,6 @@ def decode(line: bytes) -> Report:
     """A spooled line as a report again, storable whatever an earlier version let pass. Raises LineError."""
     try:
         facts: dict[str, Any] = loads_exactly(line)
-        if b"\\u0000" in line:
-            facts = storable_json(facts)[0]
         claim = (
             UUID(facts.pop("id")),
             int(facts.pop("claim_seq")),

@@ -1,5 +1,6 @@
 -- Payloads of claimed requests. A payload of more than most_bytes stays where it is, and only its size is told. input_bytes is the
--- trigger's own measure; a JSON value that it leaves out is measured where it is long enough to be stored compressed.
+-- trigger's own measure of what is sent, but for images, which it counts apart; an answer's errors are measured where they are long
+-- enough to be stored compressed.
 SELECT s.payload_bytes, s.payload_bytes <= %(most_bytes)b::bigint AS here,
        r.id, r.claim_seq, r.claimed_at, r.lane, x.max_output_tokens, r.provider, r.model, r.kind, r.task_type, r.timeout_seconds, r.allow_text,
        CASE WHEN s.payload_bytes <= %(most_bytes)b::bigint THEN r.messages END AS messages,
@@ -13,10 +14,9 @@ SELECT s.payload_bytes, s.payload_bytes <= %(most_bytes)b::bigint AS here,
 FROM unnest(%(ids)b::uuid[], %(claim_seqs)b::integer[], %(caps)b::integer[]) AS x (id, claim_seq, max_output_tokens)
 JOIN llm_requests r ON r.id = x.id AND r.claim_seq = x.claim_seq
 CROSS JOIN LATERAL (
-  SELECT greatest(coalesce(r.input_bytes, octet_length(r.messages::text), 0), octet_length(r.content))::bigint
+  SELECT greatest(r.input_bytes, octet_length(r.content), 0)::bigint
+         + CASE WHEN r.images IS NOT NULL OR r.input_bytes IS NULL THEN coalesce(octet_length(r.messages::text), 0) ELSE 0 END
          + CASE WHEN r.validation_errors IS NULL THEN 0 ELSE coalesce(octet_length(r.response), 0) END
-         + CASE WHEN pg_column_size(r.params) > 2000 THEN octet_length(r.params::text) ELSE 0 END
-         + CASE WHEN pg_column_size(r.tool_choice) > 2000 THEN octet_length(r.tool_choice::text) ELSE 0 END
          + CASE WHEN pg_column_size(r.validation_errors) > 2000 THEN octet_length(r.validation_errors::text) ELSE 0 END AS payload_bytes
   OFFSET 0  -- measured once, not once for each column
 ) s

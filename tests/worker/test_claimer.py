@@ -191,13 +191,20 @@ def test_a_payload_too_large_for_any_call_fails_unread(
     )
 
 
+IMAGE = '[{"role":"user","content":[{"type":"image","source":{"type":"base64","data":"%s"}}]}]'
+
+
 @pytest.mark.parametrize(
     ("column", "value"),
-    [("params", '{"metadata":"%s"}'), ("tool_choice", '"%s"'), ("validation_errors", '[{"message":"%s"}]')],
+    [
+        ("params", '{"metadata":"%s"}'),
+        ("tool_choice", '"%s"'),
+        ("validation_errors", '[{"message":"%s"}]'),
+        ("messages", '[{"role":"user","content":"%s"}]'),
+        ("messages", IMAGE),
+    ],
 )
-def test_the_size_of_what_the_estimate_leaves_out_is_measured(
-    queue: Queue, database: str, column: str, value: str
-) -> None:
+def test_the_whole_size_of_a_payload_is_known(queue: Queue, database: str, column: str, value: str) -> None:
     row = queue.insert()
     queue.run(
         f"UPDATE llm_requests SET {column} = %s::jsonb WHERE id = %s", value % ("x" * 300_000), row["id"]
@@ -235,7 +242,7 @@ def test_a_row_that_postgres_cannot_read_fails_alone(
     (failure,) = calls.refused.values()
     assert (failure.code, failure.message) == (
         "internal",
-        "Postgres could not read the request: DataCorrupted XX001",
+        "Postgres could not read the request: DataCorrupted: SQLSTATE XX001",
     )
 
 

@@ -102,7 +102,7 @@ def test_an_outcome_refused_even_without_its_answer_holds_up_no_other(queue: Que
     parked = [line for line in logs if line["event"] == "outcome_parked"]
     assert {line["request_id"] for line in parked} == {str(claim["id"]) for claim in cursed}
     assert len(parked) == 2
-    assert {line["error"] for line in parked} == {"RaiseException P0001"}
+    assert {line["error"] for line in parked} == {"RaiseException: SQLSTATE P0001"}
     responses = {queue.request(claim)["response"] for claim in cursed}
     assert responses == {"yes"}, "the answer was kept until it could be stored"
 
