@@ -121,7 +121,7 @@ SIDE_MEMORY_BYTES = 4 * 1024 * 1024 * 1024
 """Address space of a process beside: 32 MB of JSON may become 1.5 GB of objects; what needs more kills itself and no one else."""
 
 SIDE_RECYCLE_BYTES = 512 * 1024 * 1024
-"""A process beside that ever needed more memory than this ends after its job, and gives it back."""
+"""A process beside that keeps more memory than this ends after its job, and gives it back."""
 
 VERDICTS_KEPT = 1_024
 """Schemas of which is remembered whether they are good, refused or too costly, least recently used first out."""

@@ -15,10 +15,14 @@ from typing import Any, TypeVar
 import pytest
 
 from llmreq.errors import InvalidSchemaError, LlmreqError
+from llmreq.limits import SIDE_RECYCLE_BYTES
 from llmreq.worker.side_pool import SidePool
 from llmreq.worker.side_process import SideError, scrubbed
 
 T = TypeVar("T")
+
+
+KEPT: list[bytes] = []
 
 
 @dataclass
@@ -56,7 +60,8 @@ class Fail:
 class Grow:
     def work(self) -> Generator[Any, None, int]:
         yield from ()
-        return len(bytearray(700_000_000))
+        KEPT.append(b"x" * 700_000_000)
+        return len(KEPT[0])
 
 
 def run(work: Callable[[SidePool], Coroutine[Any, Any, T]], **settings: Any) -> T:
@@ -80,6 +85,16 @@ def test_a_process_is_started_when_needed_used_again_and_ended_when_idle() -> No
         assert await pool.run(Sleep(0), ("a",), 30) == first
         await until(lambda: pool.processes == 0)
         await until(Path(f"/proc/{first}").exists, is_so=False)
+
+    run(work)
+
+
+def test_a_process_of_a_large_worker_is_used_again() -> None:
+    async def work(pool: SidePool) -> None:
+        large = b"x" * 700_000_000
+        first, second = [await pool.run(Sleep(0), ("a",), 30) for _ in range(2)]
+        assert len(large) > SIDE_RECYCLE_BYTES
+        assert first == second
 
     run(work)
 
@@ -174,6 +189,7 @@ def test_a_process_dies_in_the_middle_of_its_job_when_its_worker_is_killed(tmp_p
     told = tmp_path / "pid"
     code = f"""
 import asyncio, pathlib
+from llmreq.limits import SIDE_RECYCLE_BYTES
 from llmreq.worker.side_pool import SidePool
 from tests.worker.test_side_pool import Sleep
 async def main():
