@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import ssl
 from types import SimpleNamespace
 
@@ -81,8 +80,7 @@ class ProxiedSender:
     async def _send(self, request: HttpRequest, proxy: str | None, call: _Call) -> HttpResponse:
         async with self._session.post(
             request.url,
-            # A stream is written in parts, each when the one before has left.
-            data=request.body if len(request.body) <= WRITE_SLICE_BYTES else io.BytesIO(request.body),
+            data=request.body if len(request.body) <= WRITE_SLICE_BYTES else _Slices(request.body),
             headers=request.headers,
             allow_redirects=False,  # a redirect would carry the key to another host
             proxy=proxy,
@@ -103,6 +101,26 @@ class ProxiedSender:
             if share is None:
                 return HttpResponse(response.status, headers, read)
             return LargeResponse(response.status, headers, read, share)
+
+
+class _Slices(aiohttp.Payload):
+    """A large body, written in parts, each when the one before has left; aiohttp's own payloads copy it first."""
+
+    def __init__(self, body: bytes) -> None:
+        super().__init__(body)
+        self._body = body
+
+    @property
+    def size(self) -> int:
+        return len(self._body)
+
+    async def write(self, writer: aiohttp.abc.AbstractStreamWriter) -> None:
+        view = memoryview(self._body)
+        for start in range(0, len(view), WRITE_SLICE_BYTES):
+            await writer.write(view[start : start + WRITE_SLICE_BYTES])
+
+    def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
+        return self._body.decode(encoding, errors)
 
 
 class _Call:

@@ -6,6 +6,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Coroutine, Iterator
+from contextlib import suppress
 from itertools import repeat
 from typing import Any
 
@@ -74,7 +75,10 @@ def test_an_endless_answer_without_a_body_ends_the_call_at_once(name: str, run: 
     assert written[0] < 16 * MB  # what the sockets' buffers take
 
 
-@pytest.mark.parametrize("name", [name for name in ENDLESS if name != "interim responses"])
+# Of the other two aiohttp keeps nothing, and the deadline ends them.
+@pytest.mark.parametrize(
+    "name", [name for name in ENDLESS if name not in ("interim responses", "chunk extension")]
+)
 def test_an_endless_answer_behind_a_proxy_ends_the_call_at_once(name: str) -> None:
     serve, written = endless(name)
     error, _ = uvloop.run(outcome(serve, 20.0, WAYS[1]))
@@ -173,8 +177,7 @@ def test_trailers_are_not_headers(run: Run) -> None:
 class BlockingServer:
     """Serves in threads, so that it goes on while the test's event loop stands still."""
 
-    def __init__(self, greeting: bytes = b"") -> None:
-        self._greeting = greeting
+    def __init__(self) -> None:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}/v1"
         self.connections = 0
@@ -195,10 +198,7 @@ class BlockingServer:
             threading.Thread(target=self._serve, args=(client, self.connections), daemon=True).start()
 
     def _serve(self, client: socket.socket, number: int) -> None:
-        with client:
-            if self._greeting:
-                client.sendall(self._greeting)
-                self.spoke.set()
+        with client, suppress(ConnectionError):
             while client.recv(65536):
                 client.sendall(OK)
                 if number == 1:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 from llmreq.wire.outcome import HttpRequest, HttpResponse
+from llmreq.worker.answer_memory import AnswerMemory, Share
 from llmreq.worker.proxied import ProxiedSender
 from llmreq.worker.send_error import SendError
 from llmreq.worker.sender import Sender, open_sender
@@ -91,7 +92,7 @@ class Roundabout(Sender):
         return await self._proxied.send(request, None, timeout_seconds)
 
 
-WAYS: list[Callable[[], Sender]] = [open_sender, Roundabout]
+WAYS: list[type[Sender]] = [Sender, Roundabout]
 
 
 def ask(url: str) -> HttpRequest:
@@ -111,3 +112,22 @@ async def outcome(
             return error, server
         finally:
             await sender.close()
+
+
+class Watched(AnswerMemory):
+    """Remembers the most it held."""
+
+    most = 0
+
+    def grow(self, share: Share, size_bytes: int) -> None:
+        super().grow(share, size_bytes)
+        self.most = max(self.most, self.held_bytes)
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    """Wait for it, not for ever."""
+    async with asyncio.timeout(10):
+        while True:
+            if condition():
+                return
+            await asyncio.sleep(0.005)
