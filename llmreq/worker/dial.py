@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 import ssl
 from typing import NamedTuple
 
@@ -36,14 +38,11 @@ class Dialer:
         addresses = await self._resolver.addresses(host.name, host.port)
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
-                connection = await self._open(host, addresses)
+                connection = await self._open(host, await self._reach(host, addresses))
         except TimeoutError:
             self._resolver.doubt(host.name)
             raise SendError("not_sent", f"no connection within {CONNECT_TIMEOUT_SECONDS:g} s") from None
-        except (
-            OSError,
-            RuntimeError,
-        ) as error:  # refused, a certificate that is not trusted; uvloop raises both
+        except (OSError, RuntimeError) as error:  # refused, a certificate that is not trusted
             self._resolver.doubt(host.name)
             raise SendError("not_sent", f"cannot connect: {cause(error)}") from None
         if not connection.is_silent:
@@ -51,20 +50,32 @@ class Dialer:
             raise SendError("not_sent", "cannot connect: the server spoke or left before it was asked")
         return connection
 
-    async def _open(self, host: Host, addresses: list[Address]) -> Connection:
-        loop = asyncio.get_running_loop()
-        sock = await start_connection(
-            addresses, happy_eyeballs_delay=HAPPY_EYEBALLS_SECONDS, interleave=1, loop=loop
-        )
-        self._resolver.answered(host.name, sock.family)
+    async def _reach(self, host: Host, addresses: list[Address]) -> socket.socket:
+        """A connected socket: of the addresses, each begun a little after the one before, the first that answers."""
         try:
-            _, connection = await loop.create_connection(
+            reached = await start_connection(
+                addresses,
+                happy_eyeballs_delay=HAPPY_EYEBALLS_SECONDS,
+                interleave=1,
+                loop=asyncio.get_running_loop(),
+            )
+        except (OSError, RuntimeError) as error:  # uvloop has both; their texts name the addresses
+            number = getattr(error, "errno", None)
+            reason = os.strerror(number) if number else "none of its addresses answers"
+            raise ConnectionError(reason) from None
+        self._resolver.answered(host.name, reached.family)
+        return reached
+
+    async def _open(self, host: Host, reached: socket.socket) -> Connection:
+        secure = host.scheme == "https"
+        try:
+            _, connection = await asyncio.get_running_loop().create_connection(
                 lambda: Connection(self._bodies),
-                sock=sock,
-                ssl=self._certificates if host.scheme == "https" else None,
-                server_hostname=host.name if host.scheme == "https" else None,
+                sock=reached,
+                ssl=self._certificates if secure else None,
+                server_hostname=host.name if secure else None,
             )
         except BaseException:
-            sock.close()  # the loop may not have taken it over yet
+            reached.close()  # the loop may not have taken it over
             raise
         return connection

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+import ssl
 from collections.abc import Awaitable, Callable
 
 from llmreq.wire.outcome import HttpRequest, HttpResponse
 from llmreq.worker.answer_memory import AnswerMemory, Share
 from llmreq.worker.proxied import ProxiedSender
+from llmreq.worker.resolver import Address
 from llmreq.worker.send_error import SendError
 from llmreq.worker.sender import Sender, open_sender
 
@@ -47,15 +50,17 @@ class Wire:
 class Server:
     """Serves each connection with `serve`; counts whole requests that reached it."""
 
-    def __init__(self, serve: Serve) -> None:
+    def __init__(self, serve: Serve, tls: ssl.SSLContext | None = None) -> None:
         self._serve = serve
+        self._tls = tls
         self.requests: list[bytes] = []
         self.connections = 0
         self.client_left = asyncio.Event()
 
     async def __aenter__(self) -> Server:
-        self._server = await asyncio.start_server(self._handle, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1/secret-path"
+        self._server = await asyncio.start_server(self._handle, "127.0.0.1", 0, ssl=self._tls)
+        self.port = self._server.sockets[0].getsockname()[1]
+        self.url = f"http{'s' if self._tls else ''}://127.0.0.1:{self.port}/v1/secret-path"
         return self
 
     async def __aexit__(self, *_error: object) -> None:
@@ -131,3 +136,8 @@ async def until(condition: Callable[[], bool]) -> None:
             if condition():
                 return
             await asyncio.sleep(0.005)
+
+
+def address(number: str) -> Address:
+    """What a system's resolver finds."""
+    return socket.getaddrinfo(number, None, type=socket.SOCK_STREAM)[0]
