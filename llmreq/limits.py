@@ -165,11 +165,17 @@ UNMETERED_ANSWER_BYTES = 64 * 1024
 STALLED_ANSWER_SECONDS = 5.0
 """The one large answer that may be read on while memory is short is given up after this long without a byte."""
 
-UNPACK_SLICE_BYTES = 256 * 1024
-"""What is unpacked of a compressed answer in one go, about a millisecond: a bomb holds 1,000 bytes in each."""
+LARGE_ANSWERS_TURN_BYTES = 8 * 1024 * 1024
+"""Bytes of large answers read in each turn of the event loop, about 10 ms; a loop by itself takes as many of each."""
 
-UNPACK_TURN_SECONDS = 0.01
-"""Time in each turn of the event loop for unpacking, over all answers."""
+LARGE_ANSWERS_TURN_SECONDS = 0.01
+"""The same for unpacking compressed ones."""
+
+UNPACK_SLICE_BYTES = 256 * 1024
+"""What is unpacked of one answer in one go, about a millisecond: a bomb has a thousand bytes for each it sends."""
+
+READ_BYTES = 256 * 1024
+"""What a loop takes from a connection in one read, asyncio's and uvloop's alike."""
 
 WRITE_SLICE_BYTES = 256 * 1024
 """A larger request is written in parts of this size, each when the one before has left: 256 prompts of 100 MB

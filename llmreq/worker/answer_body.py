@@ -9,10 +9,12 @@ from time import monotonic
 from typing import Protocol
 
 from llmreq.limits import (
+    LARGE_ANSWERS_TURN_BYTES,
+    LARGE_ANSWERS_TURN_SECONDS,
     MAX_ANSWER_BYTES,
+    READ_BYTES,
     UNMETERED_ANSWER_BYTES,
     UNPACK_SLICE_BYTES,
-    UNPACK_TURN_SECONDS,
 )
 from llmreq.worker.answer_memory import AnswerMemory, Share
 from llmreq.worker.send_error import SendErrorKind, cause
@@ -37,29 +39,41 @@ class Source(Protocol):
 
 
 class Bodies:
-    """All bodies that are being read: their memory, and their turns of unpacking."""
+    """All bodies that are being read: their memory, and their turns in the event loop, which is everybody's."""
 
     def __init__(self, memory: AnswerMemory) -> None:
         self.memory = memory
-        self._packed: deque[Body] = deque()
+        self._waiting: deque[Body] = deque()
+        self._read_bytes = 0
+        self._has_next_turn = False
 
-    def unpack(self, body: Body) -> None:
-        """Unpack a body when its turn comes."""
-        self._packed.append(body)
-        if len(self._packed) == 1:
+    def fills_turn(self, size_bytes: int) -> bool:
+        """Count what a large body brought; whether this turn of the loop has seen enough."""
+        self._read_bytes += size_bytes
+        self._plan_turn()
+        return self._read_bytes > LARGE_ANSWERS_TURN_BYTES
+
+    def wait(self, body: Body) -> None:
+        """Call the body's `take_turn` in a later turn of the loop."""
+        self._waiting.append(body)
+        self._plan_turn()
+
+    def _plan_turn(self) -> None:
+        if not self._has_next_turn:
+            self._has_next_turn = True
             asyncio.get_running_loop().call_soon(self._turn)
 
     def _turn(self) -> None:
-        """A slice of each, for a few milliseconds: a bomb may take its time, everybody else's calls may not."""
-        until = monotonic() + UNPACK_TURN_SECONDS
-        while self._packed and monotonic() < until:
-            body = self._packed[0]
-            if body.unpack_slice():
-                self._packed.rotate(-1)
-            else:
-                self._packed.popleft()
-        if self._packed:
-            asyncio.get_running_loop().call_soon(self._turn)
+        """A little of each, for a few milliseconds: large answers may take their time, everybody else's calls may not."""
+        self._has_next_turn = False
+        self._read_bytes = 0
+        until = monotonic() + LARGE_ANSWERS_TURN_SECONDS
+        for _ in range(min(len(self._waiting), LARGE_ANSWERS_TURN_BYTES // READ_BYTES)):
+            self._waiting.popleft().take_turn()
+            if monotonic() > until:
+                break
+        if self._waiting:
+            self._plan_turn()
 
 
 class Body:
@@ -87,6 +101,9 @@ class Body:
             return
         if self._packing in ("", "identity"):
             self._grow(data)
+            if self._share is not None and self._bodies.fills_turn(len(data)):
+                self._source.pause_body()
+                self._wait_for_turn()
             return
         self._packed_bytes += len(data)
         if self._packing not in _UNPACKABLE:
@@ -97,7 +114,7 @@ class Body:
             self._packed += data
             self._has_more = True
             self._source.pause_body()
-            self._take_turn()
+            self._wait_for_turn()
 
     def finish(self) -> None:
         """No more bytes will come."""
@@ -108,8 +125,11 @@ class Body:
     def close(self) -> None:
         """Drop everything; the source hears no more."""
         self._closed = True
+        self._has_more = False
         self._bytes, self._packed = bytearray(), b""
-        self._leave_memory()
+        if self._share is not None:
+            self._bodies.memory.read(self._share)
+            self._share = None
 
     # --- what the memory of all says
 
@@ -122,32 +142,39 @@ class Body:
         """Go on."""
         self._paused = False
         if self._has_more:
-            self._take_turn()
-        else:
+            self._wait_for_turn()
+        elif not self._in_turn:
             self._source.resume_body()
 
     def give_up(self, reason: str) -> None:
         """End the call."""
         self._fail("unknown", reason)
 
-    # --- unpacking
+    # --- turns
 
-    def unpack_slice(self) -> bool:
-        """Unpack a little; returns whether there is more that may be unpacked now."""
-        if not self._paused and not self._closed:
+    def take_turn(self) -> None:
+        """Unpack a little, or read on."""
+        self._in_turn = False
+        if self._paused or self._closed:
+            return
+        if self._has_more:
             self._inflate()
-        self._in_turn = self._has_more and not self._paused and not self._closed
-        if not self._has_more and not self._closed:
-            if self._arrived:
-                self._end()
-            elif not self._paused:
-                self._source.resume_body()
-        return self._in_turn
+        self._go_on()
 
-    def _take_turn(self) -> None:
+    def _go_on(self) -> None:
+        if self._closed:
+            return
+        if self._has_more:
+            self._wait_for_turn()
+        elif self._arrived:
+            self._end()
+        elif not self._paused:
+            self._source.resume_body()
+
+    def _wait_for_turn(self) -> None:
         if not self._in_turn and not self._paused:
             self._in_turn = True
-            self._bodies.unpack(self)
+            self._bodies.wait(self)
 
     def _inflate(self) -> None:
         if self._inflater is None:
@@ -188,11 +215,6 @@ class Body:
     def _fail(self, kind: SendErrorKind, message: str) -> None:
         self.close()
         self._source.body_failed(kind, message)
-
-    def _leave_memory(self) -> None:
-        if self._share is not None:
-            share, self._share = self._share, None
-            self._bodies.memory.read(share)
 
 
 def too_large() -> str:

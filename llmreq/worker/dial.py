@@ -42,10 +42,15 @@ class Dialer:
         except TimeoutError:
             self._resolver.doubt(host.name)
             raise SendError("not_sent", f"no connection within {CONNECT_TIMEOUT_SECONDS:g} s") from None
-        except (OSError, RuntimeError) as error:  # refused, a certificate that is not trusted
+        except (
+            OSError,
+            RuntimeError,
+            ValueError,
+        ) as error:  # refused, not trusted, no name for a certificate
             self._resolver.doubt(host.name)
             raise SendError("not_sent", f"cannot connect: {cause(error)}") from None
-        if not connection.is_silent:
+        # Over TLS an unread record may be a session ticket, which servers send unasked.
+        if not connection.is_open or (host.scheme == "http" and not connection.is_silent):
             connection.abort()
             raise SendError("not_sent", "cannot connect: the server spoke or left before it was asked")
         return connection

@@ -12,7 +12,7 @@ import uvloop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from llmreq.limits import MAX_ANSWER_BYTES, UNPACK_SLICE_BYTES
+from llmreq.limits import LARGE_ANSWERS_TURN_BYTES, MAX_ANSWER_BYTES, READ_BYTES, UNPACK_SLICE_BYTES
 from llmreq.wire.outcome import HttpResponse
 from llmreq.worker import answer_body
 from llmreq.worker.answer_body import Bodies, Body
@@ -123,7 +123,7 @@ def test_packed_bytes_without_end_are_bounded_even_when_they_hold_nothing(
 
 
 def test_a_bomb_is_unpacked_in_turns_with_everybody_else(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(answer_body, "UNPACK_TURN_SECONDS", 0.001)
+    monkeypatch.setattr(answer_body, "LARGE_ANSWERS_TURN_SECONDS", 0.001)
     bomb = gzip.compress(b"x" * (MAX_ANSWER_BYTES - 1))
 
     async def main() -> tuple[int, int]:
@@ -143,6 +143,26 @@ def test_a_bomb_is_unpacked_in_turns_with_everybody_else(monkeypatch: pytest.Mon
     size, turns = uvloop.run(main())
     assert size == MAX_ANSWER_BYTES - 1
     assert turns > 10  # unless a core unpacks 3 GB a second
+
+
+def test_large_answers_are_read_a_little_in_each_turn_of_the_loop() -> None:
+    async def main() -> tuple[int, bool]:
+        bodies = Bodies(AnswerMemory())
+        reading = [Waiting() for _ in range(4)]
+        feeding = [Body(bodies, each, "") for each in reading]
+        rounds = 0
+        while any(each.may_feed.is_set() for each in reading):  # as a loop does that takes all there is
+            rounds += 1
+            for waiting, body in zip(reading, feeding, strict=True):
+                if waiting.may_feed.is_set():
+                    body.feed(bytes(READ_BYTES))
+        for _ in range(5):
+            await asyncio.sleep(0)
+        return rounds, all(each.may_feed.is_set() for each in reading)
+
+    rounds, go_on = asyncio.run(main())
+    assert rounds <= LARGE_ANSWERS_TURN_BYTES // (4 * READ_BYTES) + 2
+    assert go_on
 
 
 def test_a_bomb_stops_in_the_middle_when_memory_is_short(monkeypatch: pytest.MonkeyPatch) -> None:
