@@ -85,23 +85,29 @@ class AnswerMemory:
 
     def _elect(self) -> None:
         """Let the answer that holds most be read on, once those that are being judged hold little: they end by themselves."""
-        reading_bytes = sum(share.size_bytes for share in self._reading)
-        if not self._reading or self.held_bytes - reading_bytes > self._spare:
+        being_judged = self.held_bytes - sum(share.size_bytes for share in self._reading)
+        if being_judged > self._spare:
             self._follow(None)
-            return
-        leader = max(self._reading, key=lambda share: share.size_bytes)
+        else:
+            self._lead()
+
+    def _lead(self) -> None:
+        leader = max(self._reading, key=lambda share: share.size_bytes, default=None)
         self._follow(leader)
-        self._reading[leader].resume()
+        if leader is not None:
+            self._reading[leader].resume()
 
     def _follow(self, leader: Share | None) -> None:
         self._leader = leader
         if self._watch is not None:
             self._watch.cancel()
+        loop = asyncio.get_running_loop()
+        if not self.is_short:
             self._watch = None
-        if leader is not None:
-            self._watch = asyncio.get_running_loop().call_later(
-                self._stalled_seconds, self._look, leader, leader.size_bytes
-            )
+        elif leader is not None:
+            self._watch = loop.call_later(self._stalled_seconds, self._look, leader, leader.size_bytes)
+        else:  # a judgement that takes long, or an answer that something keeps, may delay others but not stop them
+            self._watch = loop.call_later(self._stalled_seconds, self._lead)
 
     def _look(self, leader: Share, size_bytes: int) -> None:
         if leader.size_bytes > size_bytes:

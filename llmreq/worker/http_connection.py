@@ -41,7 +41,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, bodies: Bodies) -> None:
         self._bodies = bodies
-        self._socket = select.poll()
+        self._unread = select.poll()
         self._answer: asyncio.Future[HttpResponse] | None = None
         self._writable: asyncio.Future[None] | None = None
         self._headers: dict[str, str] = {}
@@ -50,7 +50,7 @@ class Connection(asyncio.Protocol):
         self._body = bytearray()
         self._large_body: Body | None = None
         self._bodiless_bytes = 0
-        """Bytes since the last one of a body: of headers, trailers or chunk extensions, then."""
+        """Bytes since the last one of a body: of headers, trailers or chunk extensions."""
         self._interim_responses = 0
         self._is_over = True
         """Nothing that comes now belongs to an exchange."""
@@ -66,7 +66,7 @@ class Connection(asyncio.Protocol):
     @property
     def is_silent(self) -> bool:
         """Whether nothing stands unread in the socket: it would be taken for the answer to the next request."""
-        return not self._socket.poll(0)
+        return not self._unread.poll(0)
 
     async def exchange(
         self, head: bytes, body: bytes, *, deadline: float, timeout_seconds: float
@@ -94,12 +94,10 @@ class Connection(asyncio.Protocol):
             return await answer
         except BaseException:
             self.abort()
-            if answer.done() and not answer.cancelled():
-                answer.exception()  # looked at, should it be another error that is raised
             raise
         finally:
             timer.cancel()
-            self._answer = None
+            self._answer = self._final_headers = None  # an idle connection keeps nothing
 
     def abort(self) -> None:
         """Close now: a server that still works on an answer sees it."""
@@ -114,7 +112,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)  # uvloop's is none by inheritance
-        self._socket.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
+        self._unread.register(transport.get_extra_info("socket").fileno(), select.POLLIN)
         self._keeps = True
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -264,6 +262,7 @@ class Connection(asyncio.Protocol):
     def _fail(self, kind: SendErrorKind, message: str) -> None:
         if self._answer is not None and not self._answer.done():
             self._answer.set_exception(SendError(kind, message))
+            self._answer.exception()  # retrieved, should the call be cancelled now
         self.abort()
 
     def _cut(self) -> None:

@@ -52,16 +52,12 @@ class HostPool:
         while self._connecting >= CONNECTS_AT_ONCE:
             kept = await self._wait_in_queue()
             if kept is None:
-                break  # the turn of another call has become ours
+                return await self._dial_in_turn()
             if kept.is_open and kept.is_silent:
                 return kept
             kept.abort()
-        else:
-            self._connecting += 1
-        try:
-            return await self._dial()
-        finally:
-            self._end_turn()
+        self._connecting += 1
+        return await self._dial_in_turn()
 
     def close(self) -> None:
         """Close every kept connection."""
@@ -83,6 +79,12 @@ class HostPool:
             else:
                 self._end_turn()
             raise
+
+    async def _dial_in_turn(self) -> Connection:
+        try:
+            return await self._dial()
+        finally:
+            self._end_turn()
 
     def _end_turn(self) -> None:
         while self._queue:

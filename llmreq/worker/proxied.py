@@ -51,14 +51,14 @@ class ProxiedSender:
 
     async def send(self, request: HttpRequest, proxy: str | None, timeout_seconds: float) -> HttpResponse:
         """POST and read the whole answer within one deadline. Raises SendError; cut at once when cancelled."""
-        call = _Call()
+        progress = _Progress()
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await self._send(request, proxy, call)
+                return await self._send(request, proxy, progress)
         except aiohttp.ConnectionTimeoutError:
             raise SendError("not_sent", f"no connection within {CONNECT_TIMEOUT_SECONDS:g} s") from None
         except TimeoutError:
-            if not call.is_sent:
+            if not progress.is_sent:
                 raise SendError("not_sent", f"no connection within {timeout_seconds:g} s") from None
             raise SendError("timeout", f"no whole answer within {timeout_seconds:g} s") from None
         except aiohttp.ClientConnectorError as error:
@@ -77,30 +77,21 @@ class ProxiedSender:
         """Close every connection."""
         await self._session.close()
 
-    async def _send(self, request: HttpRequest, proxy: str | None, call: _Call) -> HttpResponse:
+    async def _send(self, request: HttpRequest, proxy: str | None, progress: _Progress) -> HttpResponse:
         async with self._session.post(
             request.url,
             data=request.body if len(request.body) <= WRITE_SLICE_BYTES else _Slices(request.body),
             headers=request.headers,
             allow_redirects=False,  # a redirect would carry the key to another host
             proxy=proxy,
-            trace_request_ctx=call,
+            trace_request_ctx=progress,
         ) as response:
             headers = {name.lower(): value for name, value in response.headers.items()}
-            body = Body(self._bodies, call, headers.get("content-encoding", ""))
-            try:
-                async for data in response.content.iter_any():
-                    body.feed(data)
-                    await call.may_read.wait()
-                    if call.answer.done():
-                        break
-                body.finish()
-                read, share = await call.answer
-            finally:
-                body.close()
+            packing = headers.get("content-encoding", "")
+            body, share = await _Reading(response).read(self._bodies, packing)
             if share is None:
-                return HttpResponse(response.status, headers, read)
-            return LargeResponse(response.status, headers, read, share)
+                return HttpResponse(response.status, headers, body)
+            return LargeResponse(response.status, headers, body, share)
 
 
 class _Slices(aiohttp.Payload):
@@ -123,29 +114,52 @@ class _Slices(aiohttp.Payload):
         return self._body.decode(encoding, errors)
 
 
-class _Call:
-    """What one call waits for."""
+class _Progress:
+    """How far a call has come; aiohttp may keep it for longer than the call, so it holds nothing."""
 
     def __init__(self) -> None:
         self.is_sent = False
-        self.may_read = asyncio.Event()
-        self.may_read.set()
-        self.answer: asyncio.Future[tuple[bytes, Share | None]] = asyncio.get_running_loop().create_future()
+
+
+class _Reading:
+    """Where a body comes from."""
+
+    def __init__(self, response: aiohttp.ClientResponse) -> None:
+        self._response = response
+        self._may_read = asyncio.Event()
+        self._may_read.set()
+        self._whole: asyncio.Future[tuple[bytes, Share | None]] = asyncio.get_running_loop().create_future()
+
+    async def read(self, bodies: Bodies, packing: str) -> tuple[bytes, Share | None]:
+        """The whole body. Raises SendError, and what aiohttp raises."""
+        body = Body(bodies, self, packing)
+        try:
+            async for data in self._response.content.iter_any():
+                body.feed(data)
+                await self._may_read.wait()
+            body.finish()
+            return await self._whole
+        except aiohttp.ClientError:
+            if self._whole.done():  # it was cut by `body_failed`
+                return self._whole.result()
+            raise
+        finally:
+            body.close()
 
     def pause_body(self) -> None:
-        self.may_read.clear()
+        self._may_read.clear()
 
     def resume_body(self) -> None:
-        self.may_read.set()
+        self._may_read.set()
 
     def body_done(self, body: bytes, share: Share | None) -> None:
-        if not self.answer.done():
-            self.answer.set_result((body, share))
+        self._whole.set_result((body, share))
 
     def body_failed(self, kind: SendErrorKind, message: str) -> None:
-        self.may_read.set()
-        if not self.answer.done():
-            self.answer.set_exception(SendError(kind, message))
+        self._whole.set_exception(SendError(kind, message))
+        self._whole.exception()  # retrieved, should the call be cancelled now
+        self._may_read.set()
+        self._response.close()
 
 
 async def _note_sent(

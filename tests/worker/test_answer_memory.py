@@ -72,11 +72,24 @@ def test_an_answer_counts_until_nobody_keeps_it() -> None:
     assert run(main()) == MB
 
 
-def test_one_that_stalls_while_memory_is_short_is_given_up_for_the_others() -> None:
+def test_answers_that_somebody_keeps_delay_the_others_but_stop_none() -> None:
+    async def main() -> list[int]:
+        memory = AnswerMemory(limit_bytes=2 * MB, stalled_seconds=0.2)
+        async with Server(megabyte) as server:
+            sender = Sender(memory=memory)
+            kept = [await sender.send(ask(server.url), timeout_seconds=10) for _ in range(4)]
+            await sender.close()
+            return [len(each.body) for each in kept]
+
+    assert run(main()) == [MB] * 4
+
+
+@pytest.mark.parametrize("way", WAYS, ids=["direct", "proxied"])
+def test_one_that_stalls_while_memory_is_short_is_given_up_for_the_others(way: type[Sender]) -> None:
     async def main() -> tuple[list[Any], list[Any]]:
         memory = AnswerMemory(limit_bytes=2 * MB, stalled_seconds=0.2)
         async with Server(stalling) as stalled, Server(megabyte) as good:
-            sender = Sender(memory=memory)
+            sender = way(memory=memory)
             bad = [asyncio.create_task(sender.send(ask(stalled.url), timeout_seconds=30)) for _ in range(3)]
             await until(lambda: memory.is_short)
             sizes = [len((await sender.send(ask(good.url), timeout_seconds=20)).body) for _ in range(3)]
