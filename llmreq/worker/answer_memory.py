@@ -11,7 +11,7 @@ import asyncio
 from contextlib import suppress
 from typing import Protocol
 
-from llmreq.limits import MAX_BUFFERED_ANSWER_BYTES, STALLED_ANSWER_SECONDS
+from llmreq.limits import MAX_BUFFERED_ANSWER_BYTES, STALLED_ANSWER_SECONDS, UNMETERED_ANSWER_BYTES
 
 
 class Reader(Protocol):
@@ -110,7 +110,7 @@ class AnswerMemory:
             self._watch = loop.call_later(self._stalled_seconds, self._lead)
 
     def _look(self, leader: Share, size_bytes: int) -> None:
-        if leader.size_bytes > size_bytes:
+        if leader.size_bytes - size_bytes >= UNMETERED_ANSWER_BYTES:
             self._follow(leader)
         else:
             self._reading[leader].give_up("the answer stalled while others waited for memory")

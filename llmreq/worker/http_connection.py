@@ -98,6 +98,7 @@ class Connection(asyncio.Protocol):
         finally:
             timer.cancel()
             self._answer = self._final_headers = None  # an idle connection keeps nothing
+            del answer  # nor does an error that it raised, by way of this frame
 
     def abort(self) -> None:
         """Close now: a server that still works on an answer sees it."""

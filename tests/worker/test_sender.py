@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import ssl
+import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +149,33 @@ def test_a_cancelled_or_timed_out_call_is_really_cut() -> None:
             return [event.is_set() for event in left]
 
     assert asyncio.run(main()) == [True, True]
+
+
+def test_a_failed_call_leaves_no_cycle_that_keeps_its_prompt_in_memory() -> None:
+    class Prompt:
+        """Whatever the caller holds while it calls."""
+
+    async def main() -> bool:
+        async with Server(cut_in_the_body) as server:
+            sender = open_sender()
+
+            async def call() -> weakref.ref[Prompt]:
+                prompt = Prompt()
+                with suppress(SendError):
+                    await sender.send(ask(server.url), timeout_seconds=5)
+                return weakref.ref(prompt)
+
+            await call()
+            gc.disable()
+            try:
+                kept = await asyncio.create_task(call())
+                await asyncio.sleep(0)
+                return kept() is None
+            finally:
+                gc.enable()
+                await sender.close()
+
+    assert asyncio.run(main())
 
 
 def test_a_kept_connection_that_the_server_closed_never_leads_to_a_second_sending() -> None:

@@ -45,7 +45,7 @@ ENDLESS: dict[str, tuple[bytes, Callable[[], Iterator[bytes]]]] = {
     "trailer": (CHUNKED + b"0\r\nx: ", lambda: repeat(b"y" * 8192)),
     "trailers": (CHUNKED + b"0\r\n", without_end),
     "chunk extension": (CHUNKED + b"2;x=", lambda: repeat(b"y" * 8192)),
-    "interim responses": (b"", lambda: repeat(b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n")),
+    "interim responses": (b"", lambda: repeat(b"HTTP/1.1 103 Early Hints\r\nlink: x\r\n\r\n" * 200)),
 }
 
 
