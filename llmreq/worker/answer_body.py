@@ -96,7 +96,7 @@ class Body:
         self._closed = False
 
     def feed(self, data: bytes | bytearray) -> None:
-        """The next bytes as the wire brought them."""
+        """The next bytes as the wire brought them. A bytearray is given away."""
         if self._closed:
             return
         if self._packing in ("", "identity"):
@@ -196,7 +196,10 @@ class Body:
     # --- the bytes as they were before packing
 
     def _grow(self, data: bytes | bytearray) -> None:
-        self._bytes += data
+        if self._bytes or not isinstance(data, bytearray):
+            self._bytes += data
+        else:
+            self._bytes = data  # nobody else's any more
         size = len(self._bytes)
         if size > MAX_ANSWER_BYTES:
             self._fail("too_large", too_large())

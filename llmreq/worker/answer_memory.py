@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from threading import get_ident
 from typing import Protocol
 
 from llmreq.limits import MAX_BUFFERED_ANSWER_BYTES, STALLED_ANSWER_SECONDS, UNMETERED_ANSWER_BYTES
@@ -119,14 +120,17 @@ class AnswerMemory:
 class Share:
     """The bytes of one answer: held until nobody refers to this any more."""
 
-    __slots__ = ("_loop", "_memory", "size_bytes")
+    __slots__ = ("_loop", "_memory", "_thread", "size_bytes")
 
     def __init__(self, memory: AnswerMemory, loop: asyncio.AbstractEventLoop) -> None:
         self._memory = memory
         self._loop = loop
+        self._thread = get_ident()
         self.size_bytes = 0
 
     def __del__(self) -> None:
         # The last reference may go in any thread and amid anything: the memory hears of it from the loop.
+        in_loop = get_ident() == self._thread
+        tell = self._loop.call_soon if in_loop else self._loop.call_soon_threadsafe
         with suppress(RuntimeError):  # the loop is closed
-            self._loop.call_soon_threadsafe(self._memory.free, self.size_bytes)
+            tell(self._memory.free, self.size_bytes)
