@@ -136,11 +136,85 @@ IDLE_CONNECTION_SECONDS = 60.0
 MAX_RETRY_AFTER_SECONDS = 3600.0
 """A provider that asks for more is asked again after an hour."""
 
+MAX_RATE_LIMIT = 1_000_000_000
+"""A limit a minute above this in an answer's headers is a slip: the largest quotas sold are below 10^8 tokens."""
+
 DEFAULT_MAX_OUTPUT_TOKENS = 4096
 """Sent when a row names none: Anthropic requires a cap, and a hold needs one everywhere."""
 
 LARGEST_OUTPUT_TOKENS = 64_000
 """A truncated answer is retried with a doubled cap, never above this."""
+
+# --- the wire to a provider ---------------------------------------------------------------------------------
+MAX_RESPONSE_HEADER_BYTES = 64 * 1024
+"""Bytes of an answer without any of its body: status line, headers, trailers, chunk extensions. Vendors send 2 KB."""
+
+MAX_RESPONSE_HEADERS = 200
+"""Header lines of an answer; vendors send about 30."""
+
+MAX_INTERIM_RESPONSES = 10
+"""1xx responses before the answer: one "continue" and a few "early hints" are normal."""
+
+MAX_BUFFERED_ANSWER_BYTES = 256 * 1024 * 1024
+"""Large answers of all calls of a process together, from their first byte until the call has been judged. Past it
+only one of them is read on at a time, so the most is this, one answer, and one read (256 KB) a call."""
+
+UNMETERED_ANSWER_BYTES = 64 * 1024
+"""An answer up to this is never held up for others' sake: nearly all are smaller, and 256 of them are 16 MB."""
+
+STALLED_ANSWER_SECONDS = 5.0
+"""The one large answer that is read on while memory is short is given up when it brings less than the above in this time."""
+
+LARGE_ANSWERS_TURN_BYTES = 8 * 1024 * 1024
+"""Bytes of large answers read in each turn of the event loop, about 10 ms; a loop by itself takes as many of each."""
+
+LARGE_ANSWERS_TURN_SECONDS = 0.01
+"""The same for unpacking compressed ones."""
+
+UNPACK_SLICE_BYTES = 256 * 1024
+"""What is unpacked of one answer in one go, about a millisecond: a bomb has a thousand bytes for each it sends."""
+
+READ_BYTES = 256 * 1024
+"""What a loop takes from a connection in one read, asyncio's and uvloop's alike."""
+
+WRITE_SLICE_BYTES = 256 * 1024
+"""A larger request is written in parts of this size, each when the one before has left: 256 prompts of 100 MB
+would stand in write buffers otherwise."""
+
+CONNECTS_AT_ONCE = 64
+"""Connections to one host being opened: a TLS handshake is 0.6 ms of CPU, so a round of them stays below 50 ms.
+Of 2,000 cold calls on two busy cores the last waits 6 s so; all at once, none had a connection after 5."""
+
+HAPPY_EYEBALLS_SECONDS = 0.25
+"""The next address is tried beside one that has not answered by then (RFC 8305)."""
+
+ADDRESSES_PER_FAMILY = 8
+"""Addresses of one host that are tried, of IPv6 and IPv4 each: at the pace above all have their turn in 4 s."""
+
+# --- names of providers' hosts ------------------------------------------------------------------------------
+DNS_FRESH_SECONDS = 30.0
+"""A host's addresses are looked up again after this: the system's resolver tells no time to live, vendors use 30-300."""
+
+DNS_STALE_SECONDS = 24 * 3600.0
+"""Older addresses serve while look-ups fail or hang: the least that RFC 8767 suggests. A wrong host has no certificate."""
+
+DNS_PATIENCE_SECONDS = 0.5
+"""A look-up that takes longer is not waited for where older addresses are known."""
+
+DNS_TIMEOUT_SECONDS = 5.0
+"""Calls wait no longer for a look-up; `getaddrinfo` itself has no time-out and may hang for ever."""
+
+DNS_FAILURE_SECONDS = 1.0
+"""A failed look-up is repeated after this, not for each of a thousand waiting calls."""
+
+DNS_THREADS = 32
+"""Look-ups that run at once, hung ones included: a thread each, and a host is looked up twice a minute."""
+
+DNS_THREADS_PER_HOST = 2
+"""The same for one host: a name whose look-ups hang takes no threads from the others."""
+
+DNS_HOSTS_KEPT = 256
+"""Hosts whose addresses are kept, least recently used first out: an installation has a handful."""
 
 # --- the database -------------------------------------------------------------------------------------------
 DATABASE_CONNECT_SECONDS = 5

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from llmreq.limits import MAX_RETRY_AFTER_SECONDS
+from llmreq.limits import MAX_RATE_LIMIT, MAX_RETRY_AFTER_SECONDS
 
 RESOURCES = ("requests", "tokens", "input-tokens", "output-tokens")
 """What the vendors limit, as they call it."""
@@ -32,7 +32,10 @@ _GO_PART = re.compile(r"(\d+(?:\.\d+)?)(h|ms|us|µs|ns|m|s)")
 
 @dataclass(frozen=True, slots=True)
 class RateHeaders:
-    """One resource's limit as the provider sees it now. `reset_seconds` counts from the response."""
+    """One resource's limit as the provider sees it now: at least 1, and no less than what remains; None where it cannot be.
+
+    `reset_seconds` counts from the response.
+    """
 
     limit: int | None
     remaining: int | None
@@ -81,14 +84,22 @@ def _openai(headers: Mapping[str, str], names: tuple[str, ...]) -> RateHeaders |
     limit, remaining, reset = map(headers.get, names)
     if limit is None and remaining is None:
         return None
-    return RateHeaders(_whole(limit), _whole(remaining), go_duration_seconds(reset) if reset else None)
+    return _believed(limit, remaining, go_duration_seconds(reset) if reset else None)
 
 
 def _anthropic(headers: Mapping[str, str], names: tuple[str, ...], now: float) -> RateHeaders | None:
     limit, remaining, reset = map(headers.get, names)
     if limit is None and remaining is None:
         return None
-    return RateHeaders(_whole(limit), _whole(remaining), _until(reset, now))
+    return _believed(limit, remaining, _until(reset, now))
+
+
+def _believed(limit: str | None, remaining: str | None, reset_seconds: float | None) -> RateHeaders:
+    """A limit of 0, which would close a lane for good, or one that cannot be is a fault of the server: we know none then."""
+    most, left = _whole(limit, 1), _whole(remaining, 0)
+    if most is not None and left is not None and left > most:
+        most = left = None
+    return RateHeaders(most, left, reset_seconds)
 
 
 def _until(stamp: str | None, now: float) -> float | None:
@@ -112,9 +123,9 @@ def _number(text: str | None) -> float | None:
     return number if number is not None and 0 <= number < _LARGEST else None
 
 
-def _whole(text: str | None) -> int | None:
+def _whole(text: str | None, least: int) -> int | None:
     number = _number(text)
-    return None if number is None else int(number)
+    return int(number) if number is not None and least <= number <= MAX_RATE_LIMIT else None
 
 
 def _bounded(seconds: float) -> float:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+SendErrorKind = Literal["not_sent", "unknown", "timeout", "too_large"]
+
 
 @dataclass
 class SendError(Exception):
     """Why there is no response.
 
-    `not_sent`: no connection, so nothing was billed. `timeout`, `unknown` (cut on the way), `too_large`: the provider
-    may have done the work. `message` is one line without URL, key or header.
+    `not_sent`: no byte of the request was written, so nothing was billed. `timeout`, `unknown` (cut on the way, or not
+    HTTP within its bounds), `too_large`: the provider may have done the work. `message` is one line without URL, key
+    or header.
     """
 
-    kind: Literal["not_sent", "unknown", "timeout", "too_large"]
+    kind: SendErrorKind
     message: str
 
     def __str__(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import ssl
 from urllib.parse import urlsplit
@@ -11,9 +10,11 @@ from urllib.request import getproxies, proxy_bypass
 import certifi
 
 from llmreq.wire.outcome import HttpRequest, HttpResponse
+from llmreq.worker.answer_body import Bodies
+from llmreq.worker.answer_memory import AnswerMemory
 from llmreq.worker.direct import DirectSender
 from llmreq.worker.proxied import ProxiedSender
-from llmreq.worker.send_error import SendError
+from llmreq.worker.resolver import Resolver
 
 
 class Sender:
@@ -22,23 +23,20 @@ class Sender:
     HTTPS_PROXY, HTTP_PROXY and NO_PROXY are honoured, and SSL_CERT_FILE as OpenSSL honours it.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, resolver: Resolver | None = None, memory: AnswerMemory | None = None) -> None:
         self._certificates = _certificates()
         self._proxies = getproxies()
-        self._direct = DirectSender(self._certificates)
+        self._bodies = Bodies(memory or AnswerMemory())
+        self._direct = DirectSender(self._certificates, resolver or Resolver(), self._bodies)
         self._proxied: ProxiedSender | None = None
 
     async def send(self, request: HttpRequest, *, timeout_seconds: float) -> HttpResponse:
         """POST and read the whole answer within one deadline. Raises SendError."""
         proxy = self._proxy(request.url) if self._proxies else None
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                if proxy is None:
-                    return await self._direct.send(request)
-                self._proxied = self._proxied or ProxiedSender(self._certificates)
-                return await self._proxied.send(request, proxy)
-        except TimeoutError:
-            raise SendError("timeout", f"no whole answer within {timeout_seconds:g} s") from None
+        if proxy is None:
+            return await self._direct.send(request, timeout_seconds)
+        self._proxied = self._proxied or ProxiedSender(self._certificates, self._bodies)
+        return await self._proxied.send(request, proxy, timeout_seconds)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -236,3 +236,33 @@ def test_a_reset_stamp_counts_from_now_whatever_the_zone_of_this_machine(
     }
     seen = rate_headers(headers, NOW)["tokens"]
     assert (seen.limit, seen.remaining, seen.reset_seconds) == (10, None, seconds)
+
+
+LEARNABLE = "x-ratelimit-limit-requests", "x-ratelimit-remaining-requests"
+
+
+@pytest.mark.parametrize(
+    ("limit", "remaining"),
+    [
+        *(
+            (limit, "0")
+            for limit in ("0", "-1", "0.9", "nan", "inf", "-inf", "1e400", "1000000001", "9" * 400, "", "x")
+        ),
+        *(("60", remaining) for remaining in ("61", "-1", "nan", "1e12", "", "x")),
+        ("0", "5"),
+    ],
+)
+def test_figures_that_no_limit_can_have_are_not_learned(limit: str, remaining: str) -> None:
+    seen = rate_headers(dict(zip(LEARNABLE, (limit, remaining), strict=True)), NOW).get("requests")
+    assert seen is None or seen.limit is None or seen.remaining is None
+
+
+@pytest.mark.parametrize(
+    ("limit", "remaining", "expected"),
+    [("1", "0", (1, 0)), ("60", "60", (60, 60)), ("1e9", "5.5", (1_000_000_000, 5)), ("60.9", "0", (60, 0))],
+)
+def test_figures_that_a_limit_can_have_are_learned(
+    limit: str, remaining: str, expected: tuple[int, int]
+) -> None:
+    seen = rate_headers(dict(zip(LEARNABLE, (limit, remaining), strict=True)), NOW)["requests"]
+    assert (seen.limit, seen.remaining) == expected

@@ -3,89 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import gzip
 import ssl
-from collections.abc import Awaitable, Callable
+import weakref
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from llmreq.wire.outcome import HttpRequest, HttpResponse
-from llmreq.worker import direct, proxied
-from llmreq.worker.proxied import ProxiedSender
+from llmreq.worker import answer_body, http_connection
 from llmreq.worker.send_error import SendError
 from llmreq.worker.sender import Sender, open_sender
-
-KEY = "sk-never-shown"
-OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\n{}"
-Serve = Callable[["Wire"], Awaitable[None]]
-
-
-class Wire:
-    """The server's end of one connection."""
-
-    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.reader, self.writer = reader, writer
-
-    async def request(self) -> bytes:
-        """Read one whole request; empty when the client left."""
-        try:
-            head = await self.reader.readuntil(b"\r\n\r\n")
-        except (asyncio.IncompleteReadError, ConnectionError):
-            return b""
-        length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
-        return head + await self.reader.readexactly(length)
-
-    async def say(self, data: bytes) -> None:
-        self.writer.write(data)
-        await self.writer.drain()
-
-    async def gone(self) -> None:
-        """Return when the client has closed."""
-        try:
-            while await self.reader.read(1024):
-                pass
-        except ConnectionError:
-            pass
-
-
-class Server:
-    """Serves each connection with `serve`; counts whole requests that reached it."""
-
-    def __init__(self, serve: Serve) -> None:
-        self._serve = serve
-        self.requests: list[bytes] = []
-        self.client_left = asyncio.Event()
-
-    async def __aenter__(self) -> Server:
-        self._server = await asyncio.start_server(self._handle, "127.0.0.1", 0)
-        self.url = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}/v1/secret-path"
-        return self
-
-    async def __aexit__(self, *_error: object) -> None:
-        self._server.close()
-
-    async def _handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        wire = Wire(reader, writer)
-        real = wire.request
-
-        async def counted() -> bytes:
-            request = await real()
-            if request:
-                self.requests.append(request)
-            return request
-
-        wire.request = counted
-        try:
-            await self._serve(wire)
-        finally:
-            writer.close()
-
-
-async def answered(wire: Wire) -> None:
-    while await wire.request():
-        await wire.say(OK)
+from tests.worker.wire_server import KEY, OK, WAYS, Serve, Server, Wire, answered, ask, outcome
 
 
 async def cut_in_the_body(wire: Wire) -> None:
@@ -131,40 +64,6 @@ async def gzip_bomb(wire: Wire) -> None:
     )
 
 
-class Roundabout(Sender):
-    """Everything by the way that proxies take, without one."""
-
-    async def send(self, request: HttpRequest, *, timeout_seconds: float) -> HttpResponse:
-        self._proxied = self._proxied or ProxiedSender(self._certificates)
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                return await self._proxied.send(request, None)
-        except TimeoutError:
-            raise SendError("timeout", "late") from None
-
-
-WAYS: list[Callable[[], Sender]] = [open_sender, Roundabout]
-
-
-def ask(url: str) -> HttpRequest:
-    return HttpRequest(
-        url, {"authorization": f"Bearer {KEY}", "content-type": "application/json"}, b'{"a":1}'
-    )
-
-
-async def outcome(
-    serve: Serve, timeout_seconds: float = 5.0, way: Callable[[], Sender] = open_sender
-) -> tuple[HttpResponse | SendError, Server]:
-    async with Server(serve) as server:
-        sender = way()
-        try:
-            return await sender.send(ask(server.url), timeout_seconds=timeout_seconds), server
-        except SendError as error:
-            return error, server
-        finally:
-            await sender.close()
-
-
 @pytest.mark.parametrize(
     ("serve", "kind"),
     [
@@ -181,8 +80,8 @@ async def outcome(
 def test_what_goes_wrong_on_the_wire_has_its_kind_and_is_sent_once(
     way: Callable[[], Sender], serve: Serve, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in (direct, proxied):
-        monkeypatch.setattr(module, "MAX_ANSWER_BYTES", 4096)
+    monkeypatch.setattr(answer_body, "MAX_ANSWER_BYTES", 4096)
+    monkeypatch.setattr(http_connection, "UNMETERED_ANSWER_BYTES", 1024)
     error, server = asyncio.run(outcome(serve, 0.3 if kind == "timeout" else 5.0, way))
     assert isinstance(error, SendError)
     assert error.kind == kind
@@ -250,6 +149,33 @@ def test_a_cancelled_or_timed_out_call_is_really_cut() -> None:
             return [event.is_set() for event in left]
 
     assert asyncio.run(main()) == [True, True]
+
+
+def test_a_failed_call_leaves_no_cycle_that_keeps_its_prompt_in_memory() -> None:
+    class Prompt:
+        """Whatever the caller holds while it calls."""
+
+    async def main() -> bool:
+        async with Server(cut_in_the_body) as server:
+            sender = open_sender()
+
+            async def call() -> weakref.ref[Prompt]:
+                prompt = Prompt()
+                with suppress(SendError):
+                    await sender.send(ask(server.url), timeout_seconds=5)
+                return weakref.ref(prompt)
+
+            await call()
+            gc.disable()
+            try:
+                kept = await asyncio.create_task(call())
+                await asyncio.sleep(0)
+                return kept() is None
+            finally:
+                gc.enable()
+                await sender.close()
+
+    assert asyncio.run(main())
 
 
 def test_a_kept_connection_that_the_server_closed_never_leads_to_a_second_sending() -> None:
