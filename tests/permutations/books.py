@@ -51,7 +51,8 @@ class Books:
 
     def check(self, queue: Queue) -> None:
         """AssertionError names what does not hold. Callable at any time, between transactions."""
-        assert queue.all("SELECT * FROM llmreq_ledger_check") == [], "the books do not balance"
+        unbalanced = queue.all("SELECT * FROM llmreq_ledger_check")
+        assert unbalanced == [], f"the books do not balance: {unbalanced}"
         twice = [key for key, times in self.handed_out.items() if times > 1]
         assert twice == [], f"handed out twice: {twice}"
         again = [key for key, times in self.accepted.items() if times > 1]

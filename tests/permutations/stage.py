@@ -48,7 +48,7 @@ class Stage:
 
     def clear(self) -> None:
         """Empty the queue. By DELETE: a TRUNCATE would have every session plan all of its statements anew."""
-        for table in self._tables:
+        for table in ("llm_requests", *self._tables):  # first what books others' rows when it goes
             self.queue.run(f"DELETE FROM {table}")
         self.queue.set_clock(START)
         self.books = Books()

@@ -10,12 +10,13 @@ from tests.permutations.verbs import Claim, chore, claim, finish, heartbeat, res
 
 
 def calls_of_a_silent_worker(stage: Stage, count: int = 3) -> tuple[int, list[Claim]]:
-    """A worker whose lease has ended with calls out; another one lives."""
+    """A worker whose lease has ended with calls out, while another one beat."""
     stage.insert(count)
-    silent = stage.queue.worker()
+    silent, witness = stage.queue.worker(), stage.queue.worker()
     claims = stage.claim(silent)
-    stage.queue.advance(seconds=16)
-    stage.queue.worker()
+    for _ in range(4):
+        stage.queue.advance(seconds=4)
+        stage.queue.one("SELECT FROM llmreq_heartbeat(%s, 0)", witness)
     return silent, claims
 
 

@@ -193,7 +193,7 @@ def insert_budget(
     )
 
 
-def update_budget(scope: str, subject: str, **columns: object) -> Verb:
+def update_budget(scope: str, subject: str, /, **columns: object) -> Verb:
     """Another limit, another way to refuse."""
     sets = ", ".join(f"{name} = ${n}" for n, name in enumerate(columns, 3))
     return Verb(
