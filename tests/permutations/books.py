@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from tests.engine.queue import Queue
@@ -19,7 +18,7 @@ class Books:
 
     inserted: set[str] = field(default_factory=set)
     deleted: set[str] = field(default_factory=set)
-    claims: dict[Key, Claim] = field(default_factory=dict)
+    claims: dict[Key, tuple[int, Claim]] = field(default_factory=dict)
     handed_out: Counter[Key] = field(default_factory=Counter)
     accepted: Counter[Key] = field(default_factory=Counter)
     settled: set[Key] = field(default_factory=set)
@@ -36,18 +35,22 @@ class Books:
             case "truncate":
                 self.deleted |= self.inserted
             case "claim":
-                self.note_claims(claims_of(answer.rows))
+                for claim in claims_of(answer.rows):
+                    self.note_claim(int(str(verb.parameters[0])), claim)
             case "finish":
                 for row in answer.rows:
                     key = str(row["id"]), int(row["claim_seq"] or 0)
-                    self.settled.add(key)
-                    self.accepted[key] += row["accepted"] == "t"
+                    self.note_settled(key, row["accepted"] == "t")
 
-    def note_claims(self, claims: Sequence[Claim]) -> None:
-        """Take down what was handed out."""
-        for each in claims:
-            self.claims[each.key] = each
-            self.handed_out[each.key] += 1
+    def note_claim(self, worker: int, claim: Claim) -> None:
+        """It was handed out to this worker."""
+        self.claims[claim.key] = worker, claim
+        self.handed_out[claim.key] += 1
+
+    def note_settled(self, key: Key, accepted: bool) -> None:
+        """Its report was taken."""
+        self.settled.add(key)
+        self.accepted[key] += accepted
 
     def check(self, queue: Queue) -> None:
         """AssertionError names what does not hold. Callable at any time, between transactions."""
@@ -70,8 +73,7 @@ class Books:
         )
 
     def check_idle(self, queue: Queue) -> None:
-        """The same, when all that was inserted has ended: every claim is booked, and nothing is held."""
-        self.check(queue)
+        """When all that was inserted has ended: every claim is booked, and nothing is held."""
         assert (
             queue.all(
                 "SELECT id, status, wait_reason, lane FROM llm_requests"

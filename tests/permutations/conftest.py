@@ -23,6 +23,6 @@ def stage(shared_stage: Stage) -> Iterator[Stage]:
     """An empty queue. After the test the books must balance, and everything must come to its end."""
     shared_stage.clear()
     yield shared_stage
-    shared_stage.books.check(shared_stage.queue)
+    shared_stage.check()
     shared_stage.drain()
-    shared_stage.books.check_idle(shared_stage.queue)
+    shared_stage.check_idle()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import Any
 
 from psycopg.types.json import Json
@@ -29,8 +30,8 @@ def drain(queue: Queue, books: Books) -> None:
         queue.one("SELECT llmreq_sweep_pages()")
         queue.rescue()
         _answer(queue, books)
-        claims = [_claim(row) for row in queue.claim(worker, 200)]
-        books.note_claims(claims)
+        for row in queue.claim(worker, 200):
+            books.note_claim(worker, _claim(row))
         _answer(queue, books)
         queue.advance(seconds=5)
     rows = queue.all(f"SELECT id, status, lane, wait_reason, scheduled_at FROM llm_requests WHERE {OPEN}")
@@ -43,17 +44,13 @@ def _answer(queue: Queue, books: Books) -> None:
         "SELECT id, claim_seq, claimed_at, lane, coalesce(output_cap, 4096) AS max_output_tokens, worker_id, pages"
         " FROM llm_requests WHERE status = 'processing' ORDER BY id"
     )
+    batches: dict[int, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
-        facts: dict[str, Any] = {"step": "fits"} if row["lane"] == "local/pages" and not row["pages"] else {}
-        claim = _claim(row)
-        settled = queue.all(
-            "SELECT * FROM llmreq_finish(%s, %s::json)",
-            row["worker_id"] or 0,
-            Json([outcome_of(claim, **facts)]),
-        )
-        for each in settled:
-            books.settled.add(claim.key)
-            books.accepted[claim.key] += each["accepted"]
+        facts = {"step": "fits"} if row["lane"] == "local/pages" and not row["pages"] else {}
+        batches[row["worker_id"] or 0].append(outcome_of(_claim(row), **facts))
+    for worker, outcomes in batches.items():
+        for row in queue.all("SELECT * FROM llmreq_finish(%s, %s::json)", worker, Json(outcomes)):
+            books.note_settled((str(row["id"]), row["claim_seq"]), row["accepted"])
 
 
 def _claim(row: dict[str, Any]) -> Claim:

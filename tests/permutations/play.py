@@ -108,15 +108,13 @@ class Play:
         session.send(sql, parameters)
 
     def _set_clock(self, session: Session, later_seconds: float) -> None:
-        now = self._stage.queue.now + timedelta(seconds=later_seconds)
-        session.run("SELECT set_config('llmreq.now', $1, false)", now.isoformat())
+        session.set_clock(self._stage.queue.now + timedelta(seconds=later_seconds))
 
     def _quiesce(self) -> None:
         """Return when every session is free, or waits for a lock or at a stop."""
         while self._busy():
             readable(self._busy(), POLL_SECONDS)
-            blocked = [self._is_blocked(session) for session in self._busy()]  # each, not only the first
-            if all(blocked):
+            if self._all_blocked():
                 return
             self._check_patience("a step has no end")
 
@@ -125,16 +123,14 @@ class Play:
         before = len(self._busy())
         while before and len(self._busy()) == before:
             readable(self._busy(), POLL_SECONDS)
-            for session in self._busy():
-                self._is_blocked(session)
+            self._all_blocked()
             self._check_patience("everybody waits for ever")
 
     def _give_time(self, session: Session) -> None:
         until = time.monotonic() + 1.5 * LOCK_TIMEOUT_SECONDS
         while session in self._busy() and time.monotonic() < until:
             readable(self._busy(), POLL_SECONDS)
-            for each in self._busy():
-                self._is_blocked(each)
+            self._all_blocked()
 
     def _check_patience(self, what: str) -> None:
         assert time.monotonic() < self._deadline, f"{what}\n{self.played}"
@@ -151,11 +147,14 @@ class Play:
                 busy.append(session)
         return busy
 
-    def _is_blocked(self, session: Session) -> bool:
-        """Whether it waits for others at this moment; takes down for whom."""
-        names = self._stage.blockers(session)
-        self._current[session.name].note_blockers(names, all(self._is_engine(name) for name in names))
-        return bool(names)
+    def _all_blocked(self) -> bool:
+        """Whether all that have not answered wait for others at this moment; takes down for whom."""
+        busy = self._busy()
+        blockers = self._stage.blockers(busy) if busy else {}
+        for session in busy:
+            names = blockers[session.name]
+            self._current[session.name].note_blockers(names, all(self._is_engine(name) for name in names))
+        return all(blockers[session.name] for session in busy)
 
     def _is_engine(self, name: str) -> bool:
         """Whether all that this session has done in its transaction is the engine's."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import select
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from psycopg import pq
 
@@ -31,6 +32,7 @@ class Session:
     name: str
     answer: Answer | None = field(default=None, init=False)
     _busy: bool = field(default=False, init=False)
+    _now: datetime | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self._pg = pq.PGconn.connect(self.url.encode())
@@ -74,6 +76,12 @@ class Session:
             else:
                 self.answer = _read(result)
         return True
+
+    def set_clock(self, now: datetime) -> None:
+        """Let it see this time, until it is told another one."""
+        if self._now != now:
+            self.run("SELECT set_config('llmreq.now', $1, false)", now.isoformat())
+            self._now = now
 
     def run(self, sql: str, *parameters: object) -> Answer:
         """Start a statement and wait for its answer."""

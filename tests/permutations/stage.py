@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tests.engine.queue import START, Queue
-from tests.engine.replay import empty_tables
+from tests.engine.replay import count_ids, empty_tables
 from tests.permutations.books import Books
 from tests.permutations.drain import drain
 from tests.permutations.orders import Order
@@ -37,6 +37,7 @@ class Stage:
         )
         self.books = Books()
         self.stops = Stops(self.queue)
+        count_ids(self.queue)
         self._watcher = Session(url, "watcher")
         self._sessions: dict[str, Session] = {}
 
@@ -48,8 +49,11 @@ class Stage:
 
     def clear(self) -> None:
         """Empty the queue. By DELETE: a TRUNCATE would have every session plan all of its statements anew."""
-        for table in ("llm_requests", *self._tables):  # first what books others' rows when it goes
-            self.queue.run(f"DELETE FROM {table}")
+        # First the requests: those in flight are booked when they go.
+        tables = ["llm_requests", *self._tables]
+        self.queue.connection.execute("; ".join(f"DELETE FROM {table}" for table in tables).encode())
+        self.queue.run("DELETE FROM llm_prices WHERE source = 'permutations'")
+        self.queue.run("ALTER SEQUENCE counted_ids RESTART")
         self.queue.set_clock(START)
         self.books = Books()
 
@@ -75,6 +79,15 @@ class Stage:
         self.books.inserted |= set(found)
         return Document(id, found)
 
+    def price(self, provider: str, model: str) -> None:
+        """A new price, dearer than the one before; from ever."""
+        self.queue.run(
+            "INSERT INTO llm_prices (provider, model, valid_from, input_usd_per_mtok, output_usd_per_mtok, source)"
+            " SELECT %s, %s, '2020-01-01'::timestamptz + count(*) * interval '1 day', 1 + count(*), 2, 'permutations'"
+            " FROM llm_prices WHERE source = 'permutations'",
+            provider, model,
+        )  # fmt: skip
+
     def request(self, id: str) -> dict[str, Any]:
         """A request as it stands."""
         return self.queue.one("SELECT * FROM llm_requests WHERE id = %s", id)
@@ -87,7 +100,7 @@ class Stage:
 
     def _undisturbed(self, verb: Verb) -> Sequence[Row]:
         session = self.session("alone")
-        session.run("SELECT set_config('llmreq.now', $1, false)", self.queue.now.isoformat())
+        session.set_clock(self.queue.now)
         answer = session.run(verb.sql, *verb.parameters)
         assert answer.sqlstate is None, answer.message
         self.books.note(verb, answer)
@@ -96,6 +109,20 @@ class Stage:
     def drain(self) -> None:
         """Bring all that is open to its end."""
         drain(self.queue, self.books)
+
+    def check(self) -> None:
+        """What holds at any time, between transactions."""
+        for session in self.sessions():
+            session.run("SELECT pg_stat_force_next_flush()")
+        counted = "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        # Also of those that a function catches.
+        assert self.queue.one(counted) == {"deadlocks": 0}, "there was a deadlock"
+        self.books.check(self.queue)
+
+    def check_idle(self) -> None:
+        """What holds when all has ended."""
+        self.check()
+        self.books.check_idle(self.queue)
 
     def session(self, name: str) -> Session:
         """The session of that name; its deadlocks show at once, and not as a lock time-out."""
@@ -113,10 +140,16 @@ class Stage:
         """Every session so far."""
         return list(self._sessions.values())
 
-    def blockers(self, session: Session) -> set[str]:
-        """The sessions that this one waits for at this moment."""
-        rows = self._watcher.run("SELECT unnest(pg_blocking_pids($1)) AS pid", session.pid).rows
-        return {self._name_of(int(row["pid"] or 0)) for row in rows}
+    def blockers(self, sessions: Sequence[Session]) -> dict[str, set[str]]:
+        """For each of these sessions, those that it waits for at this moment."""
+        pids = "{" + ",".join(str(each.pid) for each in sessions) + "}"
+        rows = self._watcher.run(
+            "SELECT pid, unnest(pg_blocking_pids(pid)) AS by FROM unnest($1::integer[]) AS pid", pids
+        ).rows
+        found: dict[str, set[str]] = {each.name: set() for each in sessions}
+        for row in rows:
+            found[self._name_of(int(row["pid"] or 0))].add(self._name_of(int(row["by"] or 0)))
+        return found
 
     def _name_of(self, pid: int) -> str:
         if pid == self.stops.pid:

@@ -13,6 +13,9 @@ from tests.permutations.verbs import Verb
 LOCK_TIMEOUT_SECONDS = 2.0
 """What no engine's verb may wait, whoever stands in its way; and nobody for an engine's verb."""
 
+GRACE_SECONDS = 0.3
+"""What a busy machine may add to a time-out."""
+
 DEADLOCK = "40P01"
 
 
@@ -60,7 +63,11 @@ class Step:
         if state is not None and (self.verb is None or state not in self.verb.may_raise):
             return f"{who} raised {state}"
         bounded = self.verb is not None and (self.verb.engine or self.engine_blocks)
-        if bounded and STOP not in self.blocked_by and self.blocked_seconds > LOCK_TIMEOUT_SECONDS:
+        if (
+            bounded
+            and STOP not in self.blocked_by
+            and self.blocked_seconds > LOCK_TIMEOUT_SECONDS + GRACE_SECONDS
+        ):
             return f"{who} waited {self.blocked_seconds:.1f} s"
         return None
 

@@ -20,7 +20,7 @@ def check_caps(stage: Stage) -> None:
         assert budget["spent_usd"] + budget["held_usd"] <= budget["limit_usd"], "a cap was passed"
 
 
-@interleaved(a="insert commit", b="insert commit")
+@interleaved(a="insert commit", b="insert commit", alike=True)
 def test_two_budgets_are_made_at_once(stage: Stage, order: Order) -> None:
     stage.play(order, {"a.insert": insert_budget("tenant", "x"), "b.insert": insert_budget("tenant", "y")})
     count_budgets(stage)
@@ -43,7 +43,7 @@ def test_two_budgets_are_made_at_once_and_both_stop_before_they_are_counted(
     count_budgets(stage)
 
 
-@interleaved(a="insert commit", b="insert commit")
+@interleaved(a="insert commit", b="insert commit", alike=True)
 def test_the_same_budget_is_made_twice(stage: Stage, order: Order) -> None:
     stage.play(order, {"a.insert": insert_budget("tenant", "x"), "b.insert": insert_budget("tenant", "x")})
     count_budgets(stage)
@@ -59,7 +59,7 @@ def test_a_new_budget_knows_what_a_claim_beside_it_holds(stage: Stage, order: Or
     check_caps(stage)
 
 
-@interleaved(a="insert commit", b="claim commit", c="finish commit")
+@interleaved(a="insert commit", b="claim commit", c="finish commit", most=8)
 def test_a_new_budget_beside_a_claim_and_an_answer(stage: Stage, order: Order) -> None:
     stage.insert(4, tenant_id="x")
     worker, other = stage.queue.worker(), stage.queue.worker()
@@ -119,7 +119,7 @@ def test_a_budget_goes_while_requests_wait_for_it(stage: Stage, order: Order) ->
     assert stage.queue.all("SELECT FROM llm_requests WHERE status = 'pending'") == []
 
 
-@interleaved(a="claim commit", b="claim commit")
+@interleaved(a="claim commit", b="claim commit", alike=True)
 def test_two_claims_wake_the_same_requests(stage: Stage, order: Order) -> None:
     stage.play(("o.set",), {"o.set": insert_budget("tenant", "x", "0.005")})
     stage.insert(30, tenant_id="x")

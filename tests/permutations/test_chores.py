@@ -67,7 +67,7 @@ def test_a_tidy_and_an_answer_that_meet_half_way(stage: Stage, order: Order, tab
     )
 
 
-@interleaved(a="tidy commit", b="rescue commit", c="finish commit")
+@interleaved(a="tidy commit", b="rescue commit", c="finish commit", most=8)
 def test_a_tidy_a_rescue_and_a_late_answer(stage: Stage, order: Order) -> None:
     busy_queue(stage)
     worker, witness = stage.queue.worker(), stage.queue.worker()
@@ -79,7 +79,7 @@ def test_a_tidy_a_rescue_and_a_late_answer(stage: Stage, order: Order) -> None:
 
 
 @pytest.mark.parametrize("name", ["learn", "explain_waiting", "sweep_pages", "sweep_orphans", "expire"])
-@interleaved(a="chore commit", b="finish commit", c="claim commit")
+@interleaved(a="chore commit", b="finish commit", c="claim commit", most=8)
 def test_a_chore_beside_an_answer_and_a_claim(stage: Stage, order: Order, name: str) -> None:
     document = stage.document(2)
     stage.insert(4)
@@ -99,14 +99,5 @@ def test_a_lane_is_priced_again_while_calls_of_it_end(stage: Stage, order: Order
     worker = stage.queue.worker()
     calls = stage.claim(worker)
     stage.play(("o.finish",), {"o.finish": finish(worker, calls[0], outcome="malformed_json")})
-    stage.queue.run(
-        "INSERT INTO llm_prices (provider, model, valid_from, input_usd_per_mtok, output_usd_per_mtok, source)"
-        " VALUES ('openai', 'house-model', '2020-01-01', 1, 2, 'test')"
-    )
-    try:
-        stage.play(
-            order, {"a.reprice": reprice("openai/house-model"), "b.finish": finish(worker, *calls[1:])}
-        )
-    finally:
-        stage.queue.run("DELETE FROM llm_prices WHERE model = 'house-model'")
-        stage.queue.run("DELETE FROM llmreq_meta WHERE key = 'unpriced_usd_per_mtok'")
+    stage.price("openai", "house-model")
+    stage.play(order, {"a.reprice": reprice("openai/house-model"), "b.finish": finish(worker, *calls[1:])})

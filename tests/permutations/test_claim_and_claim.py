@@ -13,7 +13,7 @@ from tests.permutations.verbs import claim, insert_budget, set_lane
 MODELS = [f"house-{n}" for n in range(8)]
 
 
-@interleaved(a="claim commit", b="claim commit")
+@interleaved(a="claim commit", b="claim commit", alike=True)
 def test_no_request_is_handed_out_twice(stage: Stage, order: Order) -> None:
     stage.insert(6)
     a, b = stage.queue.worker(), stage.queue.worker()
@@ -59,7 +59,7 @@ def test_crossed_lanes_pass_each_other(stage: Stage, order: Order) -> None:
     )
 
 
-@interleaved(a="claim commit", b="claim commit")
+@interleaved(a="claim commit", b="claim commit", alike=True)
 def test_no_more_calls_are_in_flight_than_the_provider_may_have(stage: Stage, order: Order) -> None:
     limit = set_lane("openai/*", max_in_flight=3)
     stage.play(("operator.limit",), {"operator.limit": limit})
@@ -70,7 +70,7 @@ def test_no_more_calls_are_in_flight_than_the_provider_may_have(stage: Stage, or
     assert len(stage.books.handed_out) <= 3
 
 
-@interleaved(a="claim commit", b="claim commit")
+@interleaved(a="claim commit", b="claim commit", alike=True)
 def test_crossed_budgets_are_never_overdrawn(stage: Stage, order: Order) -> None:
     # The budgets of two tenants cross in that of all; each request holds some cents, so most do not fit.
     for n, (scope, subject) in enumerate([("tenant", "x"), ("all", ""), ("tenant", "y")]):

@@ -85,7 +85,7 @@ def test_a_lane_is_paused_while_it_is_claimed_from(stage: Stage, order: Order, l
     stage.play(("o.tidy",), {"o.tidy": chore("tidy")})
 
 
-@interleaved(a="claim commit", b="insert commit", c="claim commit")
+@interleaved(a="claim commit", b="insert commit", c="claim commit", most=8)
 def test_a_request_that_is_committed_beside_two_claims_is_found_by_the_next(
     stage: Stage, order: Order
 ) -> None:
@@ -96,7 +96,7 @@ def test_a_request_that_is_committed_beside_two_claims_is_found_by_the_next(
     assert stage.queue.all("SELECT FROM llm_requests WHERE status = 'pending'") == []
 
 
-@interleaved(a="explain commit", b="claim commit", c="edit commit")
+@interleaved(a="explain commit", b="claim commit", c="edit commit", most=8)
 def test_the_reason_why_a_request_waits_is_written_beside_a_claim_and_an_edit(
     stage: Stage, order: Order
 ) -> None:

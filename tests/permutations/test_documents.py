@@ -35,7 +35,7 @@ def test_cancellations_of_a_document_and_of_a_page_that_meet_half_way(stage: Sta
     )
 
 
-@interleaved(a="cancel commit", b="cancel commit")
+@interleaved(a="cancel commit", b="cancel commit", alike=True)
 def test_two_pages_of_one_document_are_cancelled(stage: Stage, order: Order) -> None:
     document = stage.document(3)
     stage.play(order, {"a.cancel": cancel(document.pages[2]), "b.cancel": cancel(document.pages[0])})
@@ -67,7 +67,7 @@ def test_a_page_is_deleted_and_its_document_cancelled(stage: Stage, order: Order
     stage.play(order, {"a.delete": delete(document.pages[0]), "b.cancel": cancel(document.id)})
 
 
-@interleaved(a="delete commit", b="delete commit")
+@interleaved(a="delete commit", b="delete commit", alike=True)
 def test_two_pages_of_one_document_are_deleted(stage: Stage, order: Order) -> None:
     document = stage.document(3)
     stage.claim(stage.queue.worker())

@@ -24,7 +24,7 @@ def crossed(stage: Stage, one: int, other: int, **columns: str) -> tuple[list[Cl
     return first, list(reversed(second))
 
 
-@interleaved(a="finish commit", b="finish commit")
+@interleaved(a="finish commit", b="finish commit", alike=True)
 def test_the_same_report_twice_is_booked_once(stage: Stage, order: Order) -> None:
     stage.insert(3)
     worker = stage.queue.worker()
@@ -79,7 +79,7 @@ def test_crossed_rows_of_the_daily_rollup(stage: Stage, order: Order) -> None:
     )
 
 
-@interleaved(a="finish commit", b="finish commit")
+@interleaved(a="finish commit", b="finish commit", alike=True)
 def test_the_last_two_pages_of_a_document_end_together(stage: Stage, order: Order) -> None:
     document = stage.document(2)
     worker = stage.queue.worker()

@@ -42,7 +42,7 @@ def test_neither_stands_in_the_others_way(stage: Stage, order: Order, table: str
     assert all(len(stage.bookings(each)) <= 1 for each in claims)
 
 
-@interleaved(a="finish commit", b="rescue commit", c="claim commit")
+@interleaved(a="finish commit", b="rescue commit", c="claim commit", most=8)
 def test_a_late_answer_a_rescue_and_the_next_claim(stage: Stage, order: Order) -> None:
     silent, claims = calls_of_a_silent_worker(stage, 1)
     other = stage.queue.worker()
@@ -69,7 +69,7 @@ def test_a_worker_without_a_lease_claims_nothing_whoever_comes_first(stage: Stag
     assert list(played.rows("a.claim")) == []
 
 
-@interleaved(a="rescue commit", b="rescue commit")
+@interleaved(a="rescue commit", b="rescue commit", alike=True)
 def test_two_rescues_of_one_worker(stage: Stage, order: Order) -> None:
     _silent, claims = calls_of_a_silent_worker(stage)
     stage.play(order, {"a.rescue": rescue(), "b.rescue": rescue()})

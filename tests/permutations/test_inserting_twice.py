@@ -19,7 +19,7 @@ def enqueue(key: str) -> Verb:
     )
 
 
-@interleaved(a="insert commit", b="insert commit")
+@interleaved(a="insert commit", b="insert commit", alike=True)
 def test_one_of_two_is_there(stage: Stage, order: Order) -> None:
     played = stage.play(order, {"a.insert": insert(dedupe_key="k"), "b.insert": insert(dedupe_key="k")})
     assert len(played.rows("a.insert")) + len(played.rows("b.insert")) == 1
@@ -50,7 +50,7 @@ def test_crossed_keys_do_not_deadlock_where_each_is_its_own_transaction(stage: S
     assert len(stage.queue.all("SELECT FROM llm_requests")) == 2
 
 
-@interleaved(a="enqueue commit", b="enqueue commit")
+@interleaved(a="enqueue commit", b="enqueue commit", alike=True)
 def test_enqueue_brings_the_request_that_has_the_key(stage: Stage, order: Order) -> None:
     played = stage.play(order, {"a.enqueue": enqueue("k"), "b.enqueue": enqueue("k")})
     (row,) = stage.queue.all("SELECT id::text FROM llm_requests")
