@@ -22,6 +22,8 @@ class Books:
     handed_out: Counter[Key] = field(default_factory=Counter)
     accepted: Counter[Key] = field(default_factory=Counter)
     settled: set[Key] = field(default_factory=set)
+    found_by_sweep: int = 0
+    """Lanes with work that no signal told of: found all the same, but late."""
 
     def note(self, verb: Verb, answer: Answer) -> None:
         """Take down what a committed verb said."""

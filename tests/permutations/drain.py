@@ -30,9 +30,12 @@ def drain(queue: Queue, books: Books) -> None:
         queue.one("SELECT llmreq_sweep_pages()")
         queue.rescue()
         _answer(queue, books)
-        for row in queue.claim(worker, 200):
+        claims = queue.claim(worker, 200)
+        for row in claims:
             books.note_claim(worker, _claim(row))
         _answer(queue, books)
+        if not claims:
+            books.found_by_sweep += int(queue.one("SELECT llmreq_sweep_lanes() AS n")["n"])
         queue.advance(seconds=5)
     rows = queue.all(f"SELECT id, status, lane, wait_reason, scheduled_at FROM llm_requests WHERE {OPEN}")
     raise AssertionError(f"these never end: {rows}")

@@ -36,7 +36,7 @@ class Stage:
             "INSERT INTO llm_agents (tenant_id, name, system_prompt, chunk_tokens) VALUES ('*', 'whole', 'Read.', 400)"
         )
         self.books = Books()
-        self.stops = Stops(self.queue)
+        self.stops = Stops(self.queue, self._tables)
         count_ids(self.queue)
         self._watcher = Session(url, "watcher")
         self._sessions: dict[str, Session] = {}

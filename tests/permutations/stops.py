@@ -6,6 +6,8 @@ one before the engine's own triggers (`first llm_budgets:1`), one after them (`l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from tests.engine.queue import Queue
 from tests.permutations.session import Session
 
@@ -13,17 +15,6 @@ STOP = "stop"
 """Whom a session waits for that stands at a stop."""
 
 LOCK_CLASS = 4711
-TABLES = (
-    "llm_requests",
-    "llm_lanes",
-    "llm_budgets",
-    "llm_attempts",
-    "llm_usage_daily",
-    "llm_marks",
-    "llm_shares",
-    "llm_workers",
-)
-
 # Its own lock_timeout, because a stop is not a lock of the engine.
 FUNCTION = f"""
 CREATE OR REPLACE FUNCTION permutations_stop() RETURNS trigger LANGUAGE plpgsql SET lock_timeout = 0 AS $$
@@ -50,11 +41,11 @@ $$
 class Stops:
     """The stage's own connection holds the locks."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Queue, tables: Sequence[str]) -> None:
         self._queue = queue
         self._armed: set[int] = set()
         queue.run(FUNCTION)
-        for table in TABLES:
+        for table in tables:
             for trigger, place in (("aa_stop", f"first {table}"), ("zz_stop", table)):
                 queue.run(
                     f"CREATE OR REPLACE TRIGGER {trigger} BEFORE INSERT OR UPDATE OR DELETE ON {table}"

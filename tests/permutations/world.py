@@ -27,7 +27,7 @@ OUTCOMES = (
     "cancelled",
 )
 LANES = ("openai/gpt-6-luna", "openai/gpt-6-sol", "openai/*")
-CHORES = ("expire", "explain_waiting", "tidy", "learn", "sweep_orphans", "sweep_pages")
+CHORES = ("expire", "explain_waiting", "tidy", "learn", "sweep_orphans", "sweep_pages", "sweep_lanes")
 BEAT_SECONDS = 4
 LONG_TEXT = "A sentence. " * 400
 
