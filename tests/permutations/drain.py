@@ -26,8 +26,7 @@ def drain(queue: Queue, books: Books) -> None:
         if not queue.all(f"SELECT FROM llm_requests WHERE {OPEN} LIMIT 1"):
             return
         worker = queue.worker()
-        queue.one("SELECT llmreq_sweep_orphans()")
-        queue.one("SELECT llmreq_sweep_pages()")
+        queue.one("SELECT llmreq_expire(), llmreq_sweep_orphans(), llmreq_sweep_pages()")
         queue.rescue()
         _answer(queue, books)
         claims = queue.claim(worker, 200)
@@ -37,7 +36,9 @@ def drain(queue: Queue, books: Books) -> None:
         if not claims:
             books.found_by_sweep += int(queue.one("SELECT llmreq_sweep_lanes() AS n")["n"])
         queue.advance(seconds=5)
-    rows = queue.all(f"SELECT id, status, lane, wait_reason, scheduled_at FROM llm_requests WHERE {OPEN}")
+    rows = queue.all(
+        f"SELECT id::text, status, lane, wait_reason, scheduled_at::text FROM llm_requests WHERE {OPEN}"
+    )
     raise AssertionError(f"these never end: {rows}")
 
 
