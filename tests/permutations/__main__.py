@@ -16,7 +16,7 @@ from llmreq.database.migrate import migrate
 from llmreq.database.pg_cluster import Cluster
 from llmreq.database.pg_settings import CLUSTER_SETTINGS
 from tests.conftest import THROW_AWAY, folder_parents
-from tests.permutations.rounds import BATCH, Rounds
+from tests.permutations.rounds import BATCH, CHECK_EVERY, Rounds
 from tests.permutations.stage import Stage
 
 
@@ -24,13 +24,14 @@ from tests.permutations.stage import Stage
 @click.option("--rounds", default=1000, show_default=True, help="How many rounds to play.")
 @click.option("--seed", default=1, show_default=True, help="What is drawn.")
 @click.option("--from", "first", default=0, show_default=True, help="The first round, to play a batch again.")
+@click.option("--check-every", default=CHECK_EVERY, show_default=True, help="Check the books after so many.")
 @click.option("--keep-going", is_flag=True, help="Go on with the next batch after a failure.")
-def permutations(rounds: int, seed: int, first: int, keep_going: bool) -> None:
+def permutations(rounds: int, seed: int, first: int, check_every: int, keep_going: bool) -> None:
     """Play random permutations of sessions on a server of their own; exit 1 when a rule is broken."""
     failures = 0
     with server() as url:
         stage = Stage(url)
-        played = Rounds(stage, seed)
+        played = Rounds(stage, seed, check_every)
         for at in range(first, first + rounds, BATCH):
             try:
                 played.play(at, min(BATCH, first + rounds - at))

@@ -46,9 +46,10 @@ class Tally:
 class Rounds:
     """Plays rounds on a stage. AssertionError says what broke, in which round, and how to play it again."""
 
-    def __init__(self, stage: Stage, seed: int) -> None:
+    def __init__(self, stage: Stage, seed: int, check_every: int = CHECK_EVERY) -> None:
         self._stage = stage
         self._seed = seed
+        self._check_every = check_every
         self.tally = Tally()
 
     def play(self, first: int, count: int) -> None:
@@ -74,7 +75,7 @@ class Rounds:
                 played = self._stage.play(order, verbs)
                 story += f"\n{played}"
                 self.tally.note(played)
-                if nth % CHECK_EVERY == CHECK_EVERY - 1:
+                if nth % self._check_every == self._check_every - 1:
                     world.settle_what_is_new()
                     self._stage.check()
             story += "\n(and the drain after it)"
@@ -84,7 +85,7 @@ class Rounds:
             self.tally.counts["lanes found only by the sweep"] += self._stage.books.found_by_sweep
             self._stage.check_idle()
         except AssertionError as problem:
-            again = f"bin/permutations --seed {self._seed} --from {number * BATCH} --rounds {BATCH}"
+            again = f"bin/permutations --seed {self._seed} --from {number * BATCH} --rounds {BATCH} --check-every 1"
             raise AssertionError(f"round {at}: {problem}\n{story}\nagain: {again}") from None
 
 

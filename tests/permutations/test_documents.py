@@ -74,6 +74,19 @@ def test_two_pages_of_one_document_are_deleted(stage: Stage, order: Order) -> No
     stage.play(order, {"a.delete": delete(document.pages[0]), "b.delete": delete(document.pages[1])})
 
 
+def test_every_page_of_a_document_is_deleted_one_after_the_other(stage: Stage) -> None:
+    document = stage.document(2)
+    for page in document.pages:
+        stage.play(("a.delete",), {"a.delete": delete(page)})
+
+
+def test_a_page_of_a_document_that_has_ended_is_deleted(stage: Stage) -> None:
+    document = stage.document(2)
+    stage.drain()
+    assert stage.request(document.id)["status"] == "completed"
+    stage.play(("a.delete",), {"a.delete": delete(document.pages[0])})
+
+
 @interleaved(a="delete commit", b="finish commit")
 def test_a_whole_document_is_deleted_while_its_pages_end(stage: Stage, order: Order) -> None:
     document = stage.document(2)

@@ -67,6 +67,25 @@ def test_a_table_that_is_truncated_leaves_the_paid_answers_in_the_ledger(stage: 
         assert (booking["outcome"], booking["cost_basis"]) == ("completed", "usage")
 
 
+@interleaved(a="finish commit", b="finish commit", alike=True)
+def test_the_same_report_of_a_deleted_row_twice_is_booked_once(stage: Stage, order: Order) -> None:
+    worker, calls = called(stage, 2)
+    stage.play(("p.delete",), {"p.delete": delete(*(each.id for each in calls))})
+    stage.play(order, {"a.finish": finish(worker, *calls), "b.finish": finish(worker, *calls)})
+
+
+def test_a_late_answer_is_booked_where_its_call_was_whatever_the_row_says_now(stage: Stage) -> None:
+    silent, (call,) = called(stage)
+    for _ in range(4):
+        stage.queue.advance(seconds=4)
+        stage.queue.worker()
+    stage.queue.rescue()
+    stage.play(("p.edit",), {"p.edit": edit(call.id, tenant_id="other")})
+    stage.play(("a.finish",), {"a.finish": finish(silent, call)})
+    (booking,) = stage.bookings(call)
+    assert (booking["outcome"], booking["tenant_id"]) == ("completed", "default")
+
+
 @pytest.mark.parametrize("outcome", ["authentication", "completed"])
 @interleaved(a="finish commit", b="retry commit")
 def test_a_request_that_is_begun_again_while_its_answer_comes(
