@@ -351,6 +351,7 @@ def machine(queue: Queue) -> type[QueueMachine]:
     return type("Machine", (QueueMachine,), {"queue": queue, "tables": tables})
 
 
+@pytest.mark.timeout(600)  # what it finds is shrunk before it is told
 def test_any_order_of_claims_answers_deaths_and_edits_keeps_the_invariants(
     machine: type[QueueMachine],
 ) -> None:

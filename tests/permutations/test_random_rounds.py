@@ -1,0 +1,15 @@
+"""Random verbs of random sessions in random orders; `bin/permutations` plays many more."""
+
+from __future__ import annotations
+
+from tests.permutations.rounds import Rounds
+from tests.permutations.stage import Stage
+
+ROUNDS = 300
+
+
+def test_some_hundred_random_rounds_break_no_rule(stage: Stage) -> None:
+    rounds = Rounds(stage, seed=7)
+    rounds.play(0, ROUNDS)
+    assert rounds.tally.counts["blocked by others"] > 0
+    assert rounds.tally.counts["stopped half-way"] > 0
