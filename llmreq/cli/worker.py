@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import sys
+import threading
 from collections.abc import Coroutine
 from dataclasses import replace
 from functools import partial
@@ -15,9 +17,10 @@ import click
 from llmreq.cli.context import ready_url
 from llmreq.cli.logs import configure_logs
 from llmreq.cli.output import say
-from llmreq.cli.processes import run_processes
+from llmreq.cli.processes import die_with_parent, run_processes
 from llmreq.database.ask import ask
 from llmreq.database.connection import connect, database_url
+from llmreq.limits import EXIT_SECONDS
 from llmreq.provider_settings import ProviderSettings
 from llmreq.settings import Settings, load_settings
 from llmreq.wire.provider import Provider
@@ -30,17 +33,25 @@ T = TypeVar("T")
 @click.option("--concurrency", type=click.IntRange(1, 20_000), help="Calls in flight in each process.")
 @click.option("--processes", type=click.IntRange(1, 256), default=1, show_default=True)
 @click.option("--drain", is_flag=True, help="End when nothing can move; exit code 1 if anything is stuck.")
+@click.option(
+    "--parent-pipe", type=int, hidden=True, help="Held by a parent's children; see cli/processes.py."
+)
 @click.pass_context
-def worker(ctx: click.Context, concurrency: int | None, processes: int, drain: bool) -> None:
+def worker(
+    ctx: click.Context, concurrency: int | None, processes: int, drain: bool, parent_pipe: int | None
+) -> None:
     """Call models for whatever is in the queue, until SIGTERM. Logs are JSON lines on stderr.
 
-    The first SIGTERM or Ctrl-C lets calls end, the second hands them back at once.
+    The first SIGTERM or Ctrl-C lets calls end, the second hands them back and ends within a second, the third ends at
+    once. What Postgres did not take by then waits on disk.
 
     \b
     llmreq worker --concurrency 512 --processes 4
     llmreq worker --drain
     """
     configure_logs()
+    if parent_pipe is not None:
+        die_with_parent()
     settings = load_settings()
     settings = replace(settings, concurrency=concurrency or settings.concurrency)
     url = ready_url()
@@ -49,8 +60,10 @@ def worker(ctx: click.Context, concurrency: int | None, processes: int, drain: b
         ctx.exit(run_processes(processes, arguments))
     providers, unusable = callable_providers(settings)
     _calm_collector()
-    ending = _run(run_worker(settings, partial(database_url, settings), providers, unusable, drain=drain))
-    ctx.exit(_report(ending, url))
+    work = run_worker(
+        settings, partial(database_url, settings), providers, unusable, drain=drain, parent_pipe=parent_pipe
+    )
+    ctx.exit(_run(_until_the_end(work, url)))
 
 
 def callable_providers(settings: Settings) -> tuple[dict[str, Provider], dict[str, str]]:
@@ -83,12 +96,24 @@ def _as_provider(given: ProviderSettings, base_url: str) -> Provider:
     return provider
 
 
+async def _until_the_end(work: Coroutine[Any, Any, Ending], url: str) -> int:
+    """The exit code; from here on the process ends by itself, whatever its threads still wait for."""
+    ending = await work
+    code = _report(ending, url)
+    if ending.hurried:
+        os._exit(code)
+    leave = threading.Timer(EXIT_SECONDS, os._exit, (code,))
+    leave.daemon = True
+    leave.start()
+    return code
+
+
 def _report(ending: Ending, url: str) -> int:
     if ending.spooled:
         say(f"llmreq: the database was away: {ending.spooled} outcomes wait on disk for the next worker")
     if not ending.stuck:
-        return 0
-    with connect(url, application_name="llmreq cli") as connection:
+        return ending.exit_code
+    with connect(url, application_name="llmreq cli", bounded=True) as connection:
         for lane in ask(connection, "stuck_lanes"):
             why = "the lane is paused" if lane["wait_reason"] == "paused" else lane["error_message"]
             say(

@@ -10,6 +10,7 @@ from typing import Any
 import psycopg
 import structlog
 
+from llmreq.limits import CLAIM_STOP_SECONDS
 from llmreq.worker import engine
 from llmreq.worker.caller import Caller
 from llmreq.worker.link import Link
@@ -38,6 +39,7 @@ class Claimer:
     batch_size: int
     concurrency: int
     tells_idle: Callable[[], bool] = lambda: False
+    may_claim: Callable[[], bool] = lambda: True
     idle: bool = False
     _told_idle: bool | None = None
     _hungry: bool = False
@@ -53,7 +55,7 @@ class Claimer:
         self._loop.start()
 
     async def stop(self) -> None:
-        await self._loop.stop()
+        await self._loop.stop(patience_seconds=CLAIM_STOP_SECONDS)
         await self.link.close()
 
     def ring(self) -> None:
@@ -71,6 +73,8 @@ class Claimer:
 
     async def _turn(self) -> float:
         began = monotonic()
+        if not self.may_claim():
+            return self.poll_seconds
         wanted = min(self.batch_size, self._free())
         if wanted <= 0:
             return self.poll_seconds

@@ -32,6 +32,7 @@ class Settler:
     flush_seconds: float
     _waiting: dict[tuple[UUID, int], Report] = field(default_factory=dict)
     _settled: asyncio.Event = field(default_factory=asyncio.Event)
+    _behind: set[tuple[UUID, int]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._loop = Loop("settler", self._turn)
@@ -48,6 +49,17 @@ class Settler:
     def backlog(self) -> int:
         """Reports not yet acknowledged by Postgres."""
         return len(self._waiting)
+
+    @property
+    def is_behind(self) -> bool:
+        """Whether outcomes wait that Postgres did not take when it was asked: claims should wait for them."""
+        self._behind &= self._waiting.keys()
+        return bool(self._behind)
+
+    @property
+    def unsettled(self) -> list[Report]:
+        """What Postgres has not acknowledged."""
+        return list(self._waiting.values())
 
     @property
     def ids(self) -> set[UUID]:
@@ -70,7 +82,7 @@ class Settler:
             pass
         await self._loop.stop()
         await self.link.close()
-        return list(self._waiting.values())
+        return self.unsettled
 
     async def _turn(self) -> float:
         if not self._waiting:
@@ -80,6 +92,9 @@ class Settler:
         batch = list(self._waiting.values())[:BATCH_SIZE]
         try:
             await self._settle(batch)
+        except BaseException:
+            self._behind |= self._waiting.keys()
+            raise
         finally:
             self._settled.set()
         return 0.0 if self._waiting else IDLE_SECONDS
