@@ -81,8 +81,8 @@ LOOK_SILENCE_SECONDS = 10.0
 DRAIN_LOOK_SILENCE_SECONDS = 30.0
 """What is left in the queue: a count over what is open, and `explain_waiting` before it."""
 
-CONNECTION_USE_SECONDS = 300.0
-"""One use of a connection, however steadily bytes trickle in: a claim of 50 prompts of a megabyte over a slow line."""
+STATEMENT_SECONDS = 300.0
+"""One statement, however steadily bytes trickle in: 50 prompts of a megabyte each over a slow line."""
 
 CANCEL_SECONDS = 1.0
 """The server is asked for this long to stop a statement that was given up; a session left behind would pile up on it."""
@@ -115,6 +115,7 @@ CHORE_SILENCE_SECONDS = {
     "expire": 10.0,
     "events": 10.0,
     "sweep_pages": 10.0,
+    "sweep_lanes": 10.0,
     "explain_waiting": 30.0,
     "sweep_orphans": 30.0,
     "learn": 30.0,
@@ -122,8 +123,8 @@ CHORE_SILENCE_SECONDS = {
     "ensure_partitions": 60.0,
     "retention": 60.0,
 }
-"""A chore's statement is given up after this: ten times and more of what each takes on a large queue. The first four
-share a connection, so no other of them waits longer than 30 s for a chore that hangs."""
+"""A chore's statement is given up after this: ten times and more of what each takes on a large queue. Those of 10 s
+share a connection: should one hang, the others wait that long, and less often the longer it goes on."""
 
 REPLAY_GRACE_SECONDS = 10.0
 """How long a new worker's first rescue waits for the spool: what its predecessor was paid for must not be bought again."""

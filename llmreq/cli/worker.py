@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
-import sys
 import threading
 from collections.abc import Coroutine
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
@@ -24,9 +22,8 @@ from llmreq.limits import EXIT_SECONDS
 from llmreq.provider_settings import ProviderSettings
 from llmreq.settings import Settings, load_settings
 from llmreq.wire.provider import Provider
+from llmreq.worker.event_loop import run
 from llmreq.worker.main import Ending, run_worker
-
-T = TypeVar("T")
 
 
 @click.command()
@@ -63,7 +60,7 @@ def worker(
     work = run_worker(
         settings, partial(database_url, settings), providers, unusable, drain=drain, parent_pipe=parent_pipe
     )
-    ctx.exit(_run(_until_the_end(work, url)))
+    ctx.exit(run(_until_the_end(work, url)))
 
 
 def callable_providers(settings: Settings) -> tuple[dict[str, Provider], dict[str, str]]:
@@ -127,12 +124,3 @@ def _calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-def _run(main: Coroutine[Any, Any, T]) -> T:
-    if sys.platform == "win32":
-        return asyncio.run(main)
-    import uvloop  # has no Windows build
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)

@@ -18,7 +18,7 @@ from psycopg.types.json import set_json_loads
 
 from llmreq.database.embedded import ensure_running
 from llmreq.errors import DatabaseUnavailableError
-from llmreq.limits import DATABASE_CONNECT_SECONDS, LOOK_SILENCE_SECONDS
+from llmreq.limits import DATABASE_CONNECT_SECONDS, LOOK_SILENCE_SECONDS, STATEMENT_SECONDS
 from llmreq.settings import DATABASE_SCHEMES, Settings
 
 RV = TypeVar("RV")
@@ -126,19 +126,20 @@ class SilentServerError(psycopg.OperationalError):
 def until_silent(gen: PQGen[RV], seconds: float) -> PQGen[RV]:
     """Drive one of psycopg's generators until it ends, or until nothing moved on its socket for so long.
 
-    Bytes in either direction count: a large answer over a slow line is not silence. Raises SilentServerError. Pure: it is
-    resumed by psycopg's waiting functions, which come by every tenth of a second also when nothing moved.
+    Bytes in either direction count: a large answer over a slow line is not silence; but STATEMENT_SECONDS are enough
+    for any. Raises SilentServerError. Pure: psycopg's waiting functions resume it every tenth of a second at least.
     """
-    moved = monotonic()
+    began = moved = monotonic()
     try:
         waits_for = next(gen)
         while True:
             ready = yield waits_for
+            now = monotonic()
             if ready:
-                moved = monotonic()
-            elif monotonic() - moved > seconds:
+                moved = now
+            if now - moved > seconds or now - began > STATEMENT_SECONDS:
                 raise SilentServerError(
-                    f"Postgres said nothing for {seconds:g} s: the connection is given up"
+                    f"Postgres did not answer within {now - began:.0f} s: the connection is given up"
                 )
             waits_for = gen.send(ready)
     except StopIteration as end:

@@ -24,6 +24,7 @@ from llmreq.limits import (
     STOP_STEP_SECONDS,
 )
 from llmreq.worker import engine
+from llmreq.worker.event_loop import run
 from llmreq.worker.link import Link
 from llmreq.worker.loop import Loop, describe
 
@@ -64,7 +65,7 @@ class Heart:
         self._in_flight = in_flight
         self._on_cancelled = on_cancelled
         self._on_fenced = on_fenced
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._live()), name="heart", daemon=True)
+        self._thread = threading.Thread(target=lambda: run(self._live()), name="heart", daemon=True)
         self._registered: Future[None] = Future()
         self._retired: Future[None] = Future()
         self._stop: Callable[[], object] = lambda: None

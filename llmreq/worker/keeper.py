@@ -44,11 +44,10 @@ def chores(lease_seconds: float) -> tuple[Chore, ...]:
     """All of them. More than one worker at a time is harmless."""
     return (
         Chore("rescue", max(0.5, lease_seconds / 5)),
-        Chore("expire", 1.0),
-        Chore("events", 1.0),
+        Chore("expire", 2.0),
+        Chore("events", 3.0),
         Chore("sweep_pages", 2.0),
-        Chore("sweep_lanes", 1.0),
-        Chore("explain_waiting", 1.0, slow=True),
+        Chore("explain_waiting", 1.5, slow=True),
         Chore("sweep_orphans", max(5.0, lease_seconds * 4), slow=True),
         Chore("learn", 30.0, slow=True),
         Chore("tidy", 60.0, slow=True),

@@ -7,10 +7,9 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
-from llmreq.database.connection import SilentServerError
 from llmreq.database.guarded import GuardedConnection, connect_guarded
 from llmreq.errors import DatabaseUnavailableError
-from llmreq.limits import CONNECTION_USE_SECONDS, DATABASE_OPEN_SECONDS, LOOK_SILENCE_SECONDS
+from llmreq.limits import DATABASE_OPEN_SECONDS, LOOK_SILENCE_SECONDS
 
 
 class Link:
@@ -45,13 +44,10 @@ class Link:
             connection = await self._opened()
             connection.silence_seconds = silence_seconds or self._silence_seconds
             try:
-                async with asyncio.timeout(CONNECTION_USE_SECONDS) as limit:
-                    yield connection
-            except BaseException as error:
+                yield connection
+            except BaseException:
                 # Also after a cancellation in mid-statement: its state is unknown.
                 await self._abandon()
-                if limit.expired():
-                    raise SilentServerError(f"given up after {CONNECTION_USE_SECONDS:g} s") from error
                 raise
 
     async def close(self) -> None:
