@@ -130,13 +130,13 @@ REPLAY_GRACE_SECONDS = 10.0
 """How long a new worker's first rescue waits for the spool: what its predecessor was paid for must not be bought again."""
 
 CLAIM_STOP_SECONDS = 5.0
-"""A stopping worker lets a claim under way end: one that is cut may have taken requests that only a rescue finds."""
+"""A stopping worker lets a claim under way end: one that is cut may have taken requests that only a rescue finds. Never
+longer than it waits for its calls (LLMREQ_DRAIN_SECONDS), but for a second."""
 
 SETTLE_STOP_SECONDS = 10.0
-"""How long a stopping worker waits for Postgres to take its outcomes (never longer than it waits for its calls); then
-they go to the spool."""
+"""How long a stopping worker waits for Postgres to take its outcomes, with the same exception; then they go to the spool."""
 
-STOP_STEP_SECONDS = 2.0
+STOP_STEP_SECONDS = 1.0
 """Every other step of a stop: cutting calls, retiring, closing."""
 
 HURRIED_STEP_SECONDS = 0.1

@@ -77,13 +77,17 @@ class AsyncBinaryCursor(AsyncCursor[Row]):
 
 
 class BoundedConnection(Connection[Row]):
-    """Gives a statement up when the server says nothing. Of no more use after that."""
+    """Gives a statement up when the server says nothing, and is closed then."""
 
     silence_seconds = LOOK_SILENCE_SECONDS
 
     def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
         limits = {} if timeout is None else {"timeout": timeout}  # psycopg before 3.3 does not know it
-        return super().wait(until_silent(gen, self.silence_seconds), interval, **limits)
+        try:
+            return super().wait(until_silent(gen, self.silence_seconds), interval, **limits)
+        except SilentServerError:
+            self.close()
+            raise
 
 
 def connect(url: str, *, application_name: str = "llmreq", bounded: bool = False) -> Connection[Any]:

@@ -47,7 +47,7 @@ def chores(lease_seconds: float) -> tuple[Chore, ...]:
         Chore("expire", 2.0),
         Chore("events", 3.0),
         Chore("sweep_pages", 2.0),
-        Chore("sweep_lanes", 1.0),  # whose turn it is among workers the function decides
+        Chore("sweep_lanes", 1.5),  # whose turn it is among workers the function decides
         Chore("explain_waiting", 1.5, slow=True),
         Chore("sweep_orphans", max(5.0, lease_seconds * 4), slow=True),
         Chore("learn", 30.0, slow=True),

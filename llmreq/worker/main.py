@@ -29,7 +29,6 @@ from llmreq.limits import (
     REPLAY_GRACE_SECONDS,
     SETTLE_SILENCE_SECONDS,
     SETTLE_STOP_SECONDS,
-    STOP_STEP_SECONDS,
 )
 from llmreq.settings import Settings
 from llmreq.wire.provider import Provider
@@ -170,17 +169,25 @@ class _Worker:
     async def _end(self) -> int:
         """Stop claiming, let calls end, hand the rest back uncharged, settle or spool, and only then give up the lease.
 
-        Each step has its time, whatever Postgres does: `drain_seconds` and about 20 s at most (invariant 11).
+        Each step has its time, whatever Postgres does: `drain_seconds` and some 15 s at most (invariant 11).
         """
-        step, drain_ends = self._shutdown.step, monotonic() + self._settings.drain_seconds
+        step, patience = self._shutdown.step, self._settings.drain_seconds
+        drain_ends = monotonic() + patience
+        log.info("draining", in_flight=self._caller.in_flight, patience_seconds=patience)
         self._heart.state = "draining"
         await asyncio.gather(
-            step("claimer", self._claimer.stop(), CLAIM_STOP_SECONDS + STOP_STEP_SECONDS),
+            step("claimer", self._claimer.stop(), min(CLAIM_STOP_SECONDS, max(1.0, patience))),
             step("doorbell", self._doorbell.stop()),
             step("chores", self._keeper.stop()),
         )
-        await self._calls_end(drain_ends)
-        spooled = await self._settle_or_spool()
+        if not await self._shutdown.wait(self._caller.idle(), max(0.0, drain_ends - monotonic())):
+            self._caller.release_all()
+            await step("calls", self._caller.idle())
+        await self._shutdown.wait(
+            self._settler.settled(), min(SETTLE_STOP_SECONDS, max(1.0, patience)), HURRIED_SETTLE_SECONDS
+        )
+        await step("settler", self._settler.stop(patience_seconds=0))
+        spooled = self._spool()
         await asyncio.gather(
             step("heart", self._heart.stop()),
             step("checking", self._caller.checking.close()),
@@ -188,23 +195,8 @@ class _Worker:
         )
         return spooled
 
-    async def _calls_end(self, drain_ends: float) -> None:
-        if not self._caller.in_flight:
-            return
-        patience = max(0.0, drain_ends - monotonic())
-        log.info("draining", in_flight=self._caller.in_flight, patience_seconds=round(patience, 1))
-        if not await self._shutdown.wait(self._caller.idle(), patience):
-            self._caller.release_all()
-            await self._shutdown.step("calls", self._caller.idle())
-
-    async def _settle_or_spool(self) -> int:
-        """How many outcomes went to disk, because Postgres did not take them in time."""
-        patience = min(SETTLE_STOP_SECONDS, max(1.0, self._settings.drain_seconds))
-        await self._shutdown.wait(self._settler.settled(), patience, HURRIED_SETTLE_SECONDS)
-        await self._shutdown.step("settler", self._settler.stop(patience_seconds=0))
-        return self._spool()
-
     def _spool(self) -> int:
+        """How many outcomes went to disk, because Postgres did not take them in time."""
         left = self._settler.unsettled
         return len(left) if write_spool(self._spool_folder(), left) else 0
 
