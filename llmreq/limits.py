@@ -312,6 +312,89 @@ REPLAY_HEAD_START_SECONDS = 5.0
 STRAY_IDS_ASKED = 1_000
 """Requests of a file without a known database looked up to learn whether it is of this one."""
 
+# --- a worker's life ----------------------------------------------------------------------------------------
+DATABASE_OPEN_SECONDS = 10.0
+"""Name look-up, every address of the host, TLS and login together: twice what one address gets."""
+
+CLAIM_SILENCE_SECONDS = 10.0
+"""A claim takes milliseconds; without a byte for this long its connection is given up and another opened."""
+
+SETTLE_SILENCE_SECONDS = 30.0
+"""A batch of outcomes may wait for locks and a checkpoint; it is settled again, booked once (invariant 3)."""
+
+LOOK_SILENCE_SECONDS = 10.0
+"""Small look-ups: the schema check at the start, the doorbell."""
+
+DRAIN_LOOK_SILENCE_SECONDS = 30.0
+"""What is left in the queue: a count over what is open, and `explain_waiting` before it."""
+
+STATEMENT_SECONDS = 300.0
+"""One statement, however steadily bytes trickle in: 50 prompts of a megabyte each over a slow line."""
+
+CANCEL_SECONDS = 1.0
+"""The server is asked for this long to stop a statement that was given up; a session left behind would pile up on it."""
+
+PINNED_TIMEOUT_SECONDS = 60.0
+"""Stands in for a role's own statement_timeout or lock_timeout where that is shorter than settling may take."""
+
+BEAT_SECONDS = 0.4
+"""How often cancellations are asked for; the SQL function writes the row only every sixth of a lease."""
+
+HEARTBEAT_SILENCE_SHARE = 1 / 5
+"""Share of a lease after which a silent heartbeat is given up: the next two still come before the lease ends."""
+
+HEARTBEAT_OPEN_SHARE = 1 / 3
+"""Share of a lease that the heartbeat's connection may take to open: three tries before the lease ends."""
+
+FRESH_LEASE_SHARE = 1 / 2
+"""A worker whose last heartbeat is older than this share of its lease neither claims nor keeps house: others may
+think it dead, and it may not know yet who else is alive."""
+
+FIRST_PAUSE_SECONDS = 0.1
+LONGEST_PAUSE_SECONDS = 5.0
+"""Pause of a loop whose turn failed, doubled each time: a database that restarts is met again within moments."""
+
+CHORE_LONGEST_PAUSE_SECONDS = 60.0
+"""The same for a chore: one that always fails costs its database one try a minute."""
+
+CHORE_SILENCE_SECONDS = {
+    "rescue": 10.0,
+    "expire": 10.0,
+    "events": 10.0,
+    "sweep_pages": 10.0,
+    "sweep_lanes": 10.0,
+    "explain_waiting": 30.0,
+    "sweep_orphans": 30.0,
+    "learn": 30.0,
+    "tidy": 60.0,
+    "ensure_partitions": 60.0,
+    "retention": 60.0,
+}
+"""A chore's statement is given up after this: ten times and more of what each takes on a large queue. Those of 10 s
+share a connection: should one hang, the others wait that long, and less often the longer it goes on."""
+
+REPLAY_GRACE_SECONDS = 10.0
+"""How long a new worker's first rescue waits for the spool: what its predecessor was paid for must not be bought again."""
+
+CLAIM_STOP_SECONDS = 5.0
+"""A stopping worker lets a claim under way end: one that is cut may have taken requests that only a rescue finds. Never
+longer than it waits for its calls (LLMREQ_DRAIN_SECONDS), but for a second."""
+
+SETTLE_STOP_SECONDS = 10.0
+"""How long a stopping worker waits for Postgres to take its outcomes, with the same exception; then they go to the spool."""
+
+STOP_STEP_SECONDS = 1.0
+"""Every other step of a stop: cutting calls, retiring, closing."""
+
+HURRIED_STEP_SECONDS = 0.1
+"""The same after a second SIGTERM, which promises an end within a second."""
+
+HURRIED_SETTLE_SECONDS = 0.3
+"""And how long Postgres then has for the outcomes, before they go to the spool: it takes a batch in some milliseconds."""
+
+EXIT_SECONDS = 2.0
+"""A worker that has ended leaves by then, whatever its threads still wait for."""
+
 # --- schemas and checks -------------------------------------------------------------------------------------
 MAX_SCHEMA_EXPANSION = 100_000
 """Subschemas met when every `$ref` is written out: 22 doubled references are 4 million checks per value."""

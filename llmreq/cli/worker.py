@@ -2,46 +2,53 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
-import sys
+import os
+import threading
 from collections.abc import Coroutine
 from dataclasses import replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import click
 
 from llmreq.cli.context import ready_url
 from llmreq.cli.logs import configure_logs
 from llmreq.cli.output import say
-from llmreq.cli.processes import run_processes
+from llmreq.cli.processes import die_with_parent, run_processes
 from llmreq.database.connection import connect, database_url
 from llmreq.database.page import ask_page
-from llmreq.limits import STATUS_ROWS
+from llmreq.limits import EXIT_SECONDS, STATUS_ROWS
 from llmreq.provider_settings import ProviderSettings
 from llmreq.settings import Settings, load_settings
 from llmreq.wire.provider import Provider
+from llmreq.worker.event_loop import run
 from llmreq.worker.main import Ending, run_worker
-
-T = TypeVar("T")
 
 
 @click.command()
 @click.option("--concurrency", type=click.IntRange(1, 20_000), help="Calls in flight in each process.")
 @click.option("--processes", type=click.IntRange(1, 256), default=1, show_default=True)
 @click.option("--drain", is_flag=True, help="End when nothing can move; exit code 1 if anything is stuck.")
+@click.option(
+    "--parent-pipe", type=int, hidden=True, help="Held by a parent's children; see cli/processes.py."
+)
 @click.pass_context
-def worker(ctx: click.Context, concurrency: int | None, processes: int, drain: bool) -> None:
+def worker(
+    ctx: click.Context, concurrency: int | None, processes: int, drain: bool, parent_pipe: int | None
+) -> None:
     """Call models for whatever is in the queue, until SIGTERM. Logs are JSON lines on stderr.
 
-    The first SIGTERM or Ctrl-C lets calls end, the second hands them back at once.
+    The first SIGTERM or Ctrl-C lets calls end, the second hands them back and ends within a second, the third ends at
+    once. What Postgres did not take by then waits on disk.
 
     \b
     llmreq worker --concurrency 512 --processes 4
     llmreq worker --drain
     """
     configure_logs()
+    if parent_pipe is not None:
+        die_with_parent()
     settings = load_settings()
     settings = replace(settings, concurrency=concurrency or settings.concurrency)
     url = ready_url()
@@ -50,8 +57,10 @@ def worker(ctx: click.Context, concurrency: int | None, processes: int, drain: b
         ctx.exit(run_processes(processes, arguments))
     providers, unusable = callable_providers(settings)
     _calm_collector()
-    ending = _run(run_worker(settings, partial(database_url, settings), providers, unusable, drain=drain))
-    ctx.exit(_report(ending, url))
+    work = run_worker(
+        settings, partial(database_url, settings), providers, unusable, drain=drain, parent_pipe=parent_pipe
+    )
+    ctx.exit(run(_until_the_end(work, url)))
 
 
 def callable_providers(settings: Settings) -> tuple[dict[str, Provider], dict[str, str]]:
@@ -84,14 +93,26 @@ def _as_provider(given: ProviderSettings, base_url: str) -> Provider:
     return provider
 
 
+async def _until_the_end(work: Coroutine[Any, Any, Ending], url: str) -> int:
+    """The exit code; from here on the process ends by itself, whatever its threads still wait for."""
+    ending = await work
+    code = _report(ending, url)
+    if ending.hurried:
+        os._exit(code)
+    leave = threading.Timer(EXIT_SECONDS, os._exit, (code,))
+    leave.daemon = True
+    leave.start()
+    return code
+
+
 def _report(ending: Ending, url: str) -> int:
     if ending.spooled:
         say(
             f"llmreq: the database did not take {ending.spooled} outcomes: they wait on disk for the next worker"
         )
     if not ending.stuck:
-        return 0
-    with connect(url, application_name="llmreq cli") as connection:
+        return ending.exit_code
+    with connect(url, application_name="llmreq cli", bounded=True) as connection:
         stuck = ask_page(connection, "stuck_lanes", limit=STATUS_ROWS)
         for lane in stuck.rows:
             why = "the lane is paused" if lane["wait_reason"] == "paused" else lane["error_message"]
@@ -108,12 +129,3 @@ def _calm_collector() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-
-
-def _run(main: Coroutine[Any, Any, T]) -> T:
-    if sys.platform == "win32":
-        return asyncio.run(main)
-    import uvloop  # has no Windows build
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(main)

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import re
-from typing import Any
+from time import monotonic
+from typing import Any, TypeVar
 
 import orjson
 import psycopg
 import sqlalchemy as sa
-from psycopg import AsyncConnection, Connection
+from psycopg import AsyncConnection, AsyncCursor, Connection, Cursor, pq
+from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
+from psycopg.rows import Row
 from psycopg.types.json import set_json_loads
 
 from llmreq.database import timestamps
 from llmreq.database.embedded import ensure_running
 from llmreq.errors import DatabaseUnavailableError
-from llmreq.limits import DATABASE_CONNECT_SECONDS
+from llmreq.limits import DATABASE_CONNECT_SECONDS, LOOK_SILENCE_SECONDS, STATEMENT_SECONDS
 from llmreq.settings import DATABASE_SCHEMES, Settings
+
+RV = TypeVar("RV")
 
 _DEFAULTS: dict[str, Any] = {
     "connect_timeout": DATABASE_CONNECT_SECONDS,
@@ -56,30 +61,98 @@ def plain_url(url: str) -> str:
     return f"postgresql://{rest}" if scheme in DATABASE_SCHEMES else url
 
 
-def connect(url: str, *, application_name: str = "llmreq") -> Connection[Any]:
+class BinaryCursor(Cursor[Row]):
+    """Asks for results in binary: a role's DateStyle, IntervalStyle or bytea_output cannot change what is read."""
+
+    def __init__(self, connection: Connection[Any], **options: Any) -> None:
+        super().__init__(connection, **options)
+        self.format = pq.Format.BINARY
+
+
+class AsyncBinaryCursor(AsyncCursor[Row]):
+    """The same for asyncio."""
+
+    def __init__(self, connection: AsyncConnection[Any], **options: Any) -> None:
+        super().__init__(connection, **options)
+        self.format = pq.Format.BINARY
+
+
+class BoundedConnection(Connection[Row]):
+    """Gives a statement up when the server says nothing, and is closed then."""
+
+    silence_seconds = LOOK_SILENCE_SECONDS
+
+    def wait(self, gen: PQGen[RV], interval: float = 0.1, timeout: float | None = None) -> RV:
+        limits = {} if timeout is None else {"timeout": timeout}  # psycopg before 3.3 does not know it
+        try:
+            return super().wait(until_silent(gen, self.silence_seconds), interval, **limits)
+        except SilentServerError:
+            self.close()
+            raise
+
+
+def connect(url: str, *, application_name: str = "llmreq", bounded: bool = False) -> Connection[Any]:
     """A connection in autocommit that prepares nothing, so that PgBouncer may change the session under it.
 
+    `bounded`: a statement that hears nothing for LOOK_SILENCE_SECONDS raises SilentServerError.
     Raises DatabaseUnavailableError, whose message holds no password.
     """
-    conninfo = _conninfo(url, application_name)
+    kind = BoundedConnection if bounded else Connection
     try:
-        connection = psycopg.connect(conninfo, autocommit=True, prepare_threshold=None)
+        connection = kind.connect(
+            conninfo(url, application_name),
+            autocommit=True,
+            prepare_threshold=None,
+            cursor_factory=BinaryCursor,
+        )
     except psycopg.OperationalError as error:
-        raise _unreachable(url, error) from None
+        raise unreachable(url, error) from None
     timestamps.register(connection)
     return connection
 
 
 async def connect_async(url: str, *, application_name: str = "llmreq") -> AsyncConnection[Any]:
     """Like `connect`, for asyncio."""
-    conninfo = _conninfo(url, application_name)
     try:
-        connection = await psycopg.AsyncConnection.connect(conninfo, autocommit=True, prepare_threshold=None)
+        connection = await psycopg.AsyncConnection.connect(
+            conninfo(url, application_name),
+            autocommit=True,
+            prepare_threshold=None,
+            cursor_factory=AsyncBinaryCursor,
+        )
     except psycopg.OperationalError as error:
-        raise _unreachable(url, error) from None
+        raise unreachable(url, error) from None
     set_json_loads(loads_exactly, connection)
     timestamps.register(connection)
     return connection
+
+
+class SilentServerError(psycopg.OperationalError):
+    """A server that may be working or gone; what it was asked to do may be done or not. Its connection is of no more use."""
+
+
+def until_silent(gen: PQGen[RV], seconds: float) -> PQGen[RV]:
+    """Drive one of psycopg's generators until it ends, or until nothing moved on its socket for so long.
+
+    Bytes in either direction count: a large answer over a slow line is not silence; but STATEMENT_SECONDS are enough
+    for any. Raises SilentServerError. Pure: psycopg's waiting functions resume it every tenth of a second at least.
+    """
+    began = moved = monotonic()
+    try:
+        waits_for = next(gen)
+        while True:
+            ready = yield waits_for
+            now = monotonic()
+            if ready:
+                moved = now
+            if now - moved > seconds or now - began > STATEMENT_SECONDS:
+                raise SilentServerError(
+                    f"Postgres did not answer within {now - began:.0f} s: the connection is given up"
+                )
+            waits_for = gen.send(ready)
+    except StopIteration as end:
+        result: RV = end.value
+        return result
 
 
 def loads_exactly(data: str | bytes) -> Any:
@@ -122,7 +195,8 @@ def describe(url: str) -> str:
     return f"database {given.get('dbname', given.get('user', ''))!r} at {host}{port}{user}"
 
 
-def _conninfo(url: str, application_name: str) -> str:
+def conninfo(url: str, application_name: str) -> str:
+    """What libpq is told: the URL's own parameters, and ours where it has none."""
     return make_conninfo("", **{**_DEFAULTS, "application_name": application_name, **_parameters(url)})
 
 
@@ -149,7 +223,8 @@ def _is_single_host(host: str) -> bool:
     return not host.startswith(("/", "@")) and "," not in host
 
 
-def _unreachable(url: str, error: psycopg.OperationalError) -> DatabaseUnavailableError:
+def unreachable(url: str, error: psycopg.OperationalError) -> DatabaseUnavailableError:
+    """libpq's error in one line with the remedy, without the password that may stand in its own."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     reason = lines[0].rpartition(": ")[2] if lines else "no answer"
     return DatabaseUnavailableError(

@@ -10,7 +10,7 @@ from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
-from llmreq.database.connection import sqlalchemy_url
+from llmreq.database.connection import connect, sqlalchemy_url
 from llmreq.database.install import fingerprint
 from llmreq.database.statements import data_root
 from llmreq.errors import DatabaseUnavailableError
@@ -37,7 +37,10 @@ def migrate(url: str) -> str:
 
 def require_current(url: str) -> None:
     """Raise DatabaseUnavailableError, with what to do, unless the schema is the one this version needs."""
-    engine = sa.create_engine(sqlalchemy_url(url), poolclass=sa.pool.NullPool)
+    # Not by SQLAlchemy's own way to a connection: a server that is silent must not hang whoever starts a worker.
+    engine = sa.create_engine(
+        "postgresql+psycopg://", creator=lambda: connect(url, bounded=True), poolclass=sa.pool.NullPool
+    )
     try:
         with engine.connect() as connection:
             problem = schema_problem(connection)

@@ -11,6 +11,7 @@ import psycopg
 import structlog
 
 from llmreq.limits import (
+    CLAIM_STOP_SECONDS,
     COUNTED_PAYLOAD_BYTES,
     PAYLOADS_IN_FLIGHT_BYTES,
     READ_SLICE_BYTES,
@@ -66,7 +67,7 @@ class Claimer:
         self._loop.start()
 
     async def stop(self) -> None:
-        await self._loop.stop()
+        await self._loop.stop(patience_seconds=CLAIM_STOP_SECONDS)
         await self.link.close()
 
     def ring(self) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+import psycopg
 import structlog
 
 from llmreq.worker import engine
@@ -14,7 +16,10 @@ from llmreq.worker.loop import Loop
 log = structlog.get_logger()
 
 LOOK_SECONDS = 60.0
-"""How often a worker without a bell looks whether there is one now."""
+"""How often a worker without a bell looks whether there is one now, and one with a bell whether its connection still lives."""
+
+LISTEN_SECONDS = 5.0
+"""How long one wait for notifications lasts; shorter than what counts as silence."""
 
 
 @dataclass
@@ -24,27 +29,33 @@ class Doorbell:
     link: Link
     ring: Callable[[], None]
     present: bool = False
+    _listening: psycopg.AsyncConnection[Any] | None = None
+    _looks_left: int = 0
 
     def __post_init__(self) -> None:
         self._loop = Loop("doorbell", self._turn)
-        self._stopping = False
 
     def start(self) -> None:
         self._loop.start()
 
     async def stop(self) -> None:
-        self._stopping = True
-        await self._loop.stop()
+        await self._loop.stop(patience_seconds=0)  # nothing is lost by what it does not hear
         await self.link.close()
 
     async def _turn(self) -> float:
         async with self.link.use() as connection:
-            self.present = await engine.has_doorbell(connection)
-            if not self.present:
-                return LOOK_SECONDS
-            await connection.execute("LISTEN llmreq_doorbell")
-            while not self._stopping:
-                # In turns of a second, so that a stop is noticed.
-                async for _ in connection.notifies(timeout=1.0):
+            if connection is not self._listening or not self._looks_left:
+                self.present = await engine.has_doorbell(connection)
+                self._looks_left = int(LOOK_SECONDS / LISTEN_SECONDS)
+            if self.present and connection is not self._listening:
+                await connection.execute("LISTEN llmreq_doorbell")
+                self._listening = connection
+            if self.present:
+                self._looks_left -= 1
+                async for _ in connection.notifies(timeout=LISTEN_SECONDS):
                     self.ring()
-        return 0.0
+        if self.present:
+            return 0.0
+        self._listening = None
+        await self.link.close()  # a connection is dear, and a minute long
+        return LOOK_SECONDS

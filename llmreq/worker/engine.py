@@ -237,8 +237,8 @@ async def left(connection: psycopg.AsyncConnection[Any]) -> Left:
         return row
 
 
-def register(
-    connection: psycopg.Connection[Any],
+async def register(
+    connection: psycopg.AsyncConnection[Any],
     *,
     name: str,
     version: str,
@@ -248,28 +248,30 @@ def register(
     lease_seconds: float,
 ) -> int:
     """Make this process's worker row; returns its id, which no other boot ever gets."""
-    row = connection.execute(
+    cursor = await connection.execute(
         "SELECT llmreq_register(%s, %s, %s, %s::jsonb, %s, make_interval(secs => %s))",
         (name, version, list(providers), orjson.dumps(unusable).decode(), concurrency, lease_seconds),
-    ).fetchone()
+    )
+    row = await cursor.fetchone()
     assert row is not None  # RETURNING always has a row
     return int(row[0])
 
 
-def heartbeat(
-    connection: psycopg.Connection[Any], worker_id: int, in_flight: int, state: str
+async def heartbeat(
+    connection: psycopg.AsyncConnection[Any], worker_id: int, in_flight: int, state: str
 ) -> tuple[bool, list[UUID]]:
     """Renew the lease; returns whether it stands, and the requests to cancel."""
-    row = connection.execute(
+    cursor = await connection.execute(
         "SELECT alive, cancelled FROM llmreq_heartbeat(%s, %s, %s)", (worker_id, in_flight, state)
-    ).fetchone()
+    )
+    row = await cursor.fetchone()
     assert row is not None  # RETURN NEXT always gives a row
     return bool(row[0]), list(row[1])
 
 
-def retire(connection: psycopg.Connection[Any], worker_id: int) -> bool:
+async def retire(connection: psycopg.AsyncConnection[Any], worker_id: int) -> bool:
     """Take this worker's row away; False when requests of it are left to rescue."""
-    row = connection.execute("SELECT llmreq_retire(%s)", (worker_id,)).fetchone()
+    row = await (await connection.execute("SELECT llmreq_retire(%s)", (worker_id,))).fetchone()
     return bool(row and row[0])
 
 

@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 
 import structlog
 
+from llmreq.limits import FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS, STOP_STEP_SECONDS
 from llmreq.worker.describe import describe as describe
 
 log = structlog.get_logger()
-
-FIRST_PAUSE_SECONDS = 0.1
-LONGEST_PAUSE_SECONDS = 5.0
-"""Pause after a turn that failed, doubled each time: a database that restarts is met again within moments."""
 
 
 class Loop:
     """Repeats `turn` until stopped. A turn returns how many seconds to rest; `wake` cuts a rest short.
 
     An error is logged and the loop goes on after a growing pause: a worker does not end because Postgres restarts
-    (invariant 8). Cancellation ends it.
+    (invariant 8), and no loop waits for another one's errors (invariant 11). Cancellation ends it.
     """
 
-    def __init__(self, name: str, turn: Callable[[], Awaitable[float]]) -> None:
+    def __init__(
+        self,
+        name: str,
+        turn: Callable[[], Awaitable[float]],
+        *,
+        longest_pause_seconds: float = LONGEST_PAUSE_SECONDS,
+    ) -> None:
         self._name = name
         self._turn = turn
+        self._longest_pause_seconds = longest_pause_seconds
         self._wake = asyncio.Event()
         self._stopping = False
         self._task: asyncio.Task[None] | None = None
+        self._errors = RepeatedErrors("loop_error", loop=name)
 
     def start(self) -> None:
         """Begin in the running event loop."""
@@ -38,12 +44,17 @@ class Loop:
         """End the present rest now."""
         self._wake.set()
 
-    async def stop(self) -> None:
-        """Let the present turn end, then return."""
+    async def stop(self, *, patience_seconds: float = STOP_STEP_SECONDS) -> None:
+        """Begin no other turn, let the present one end, and cut it when that takes too long (invariant 11)."""
         self._stopping = True
         self._wake.set()
-        if self._task is not None:
-            await self._task
+        if self._task is None:
+            return
+        try:
+            await asyncio.wait((self._task,), timeout=patience_seconds)
+        finally:
+            self._task.cancel()  # nothing happens to one that has ended; cancelled ourselves, we cut it at once
+        await asyncio.wait((self._task,), timeout=STOP_STEP_SECONDS)
 
     async def _run(self) -> None:
         pause = 0.0
@@ -52,20 +63,44 @@ class Loop:
             try:
                 rest = await self._turn()
                 pause = 0.0
+                self._errors.over()
             except asyncio.CancelledError:
                 raise
             except Exception as error:
-                pause = min(LONGEST_PAUSE_SECONDS, max(FIRST_PAUSE_SECONDS, pause * 2))
+                pause = min(self._longest_pause_seconds, max(FIRST_PAUSE_SECONDS, pause * 2))
                 rest = pause
-                log.warning(
-                    "loop_error", loop=self._name, error=describe(error), again_in_seconds=round(pause, 1)
-                )
+                self._errors.add(error, again_in_seconds=round(pause, 1))
             if rest > 0 and not self._stopping:
                 await self._rest(rest)
 
     async def _rest(self, seconds: float) -> None:
+        timer = asyncio.get_running_loop().call_later(seconds, self._wake.set)
         try:
-            async with asyncio.timeout(seconds):
-                await self._wake.wait()
-        except TimeoutError:
-            pass
+            await self._wake.wait()
+        finally:
+            timer.cancel()
+
+
+class RepeatedErrors:
+    """Logs an error when it is new, and the same one again at its 10th, 100th, 1,000th time in a row."""
+
+    def __init__(self, event: str, **context: object) -> None:
+        self._event = event
+        self._context = context
+        self._last = ""
+        self._times = 0
+
+    def add(self, error: BaseException, **details: object) -> None:
+        """One more failure."""
+        text = describe(error)
+        kind = re.sub(r"\d+", "0", text)  # ids, ports and times differ, the error does not
+        self._times = self._times + 1 if kind == self._last else 1
+        self._last = kind
+        if str(self._times).strip("0") == "1":
+            log.warning(self._event, **self._context, error=text, times=self._times, **details)
+
+    def over(self) -> None:
+        """It went well."""
+        if self._times > 1:
+            log.info("recovered", **self._context, failures=self._times)
+        self._last, self._times = "", 0

@@ -1,4 +1,4 @@
-"""A TCP proxy before Postgres that can cut every connection, or go silent without closing any."""
+"""A TCP proxy before Postgres that can cut every connection, or go silent without closing any: for a while, or for ever."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class Proxy:
         return self
 
     def __exit__(self, *_error: object) -> None:
+        self._do(self._end())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
 
@@ -37,6 +38,10 @@ class Proxy:
     def silence(self, silent: bool) -> None:
         """Pass nothing on, as a network that lost its way; or go on."""
         self._do(self._set(silent))
+
+    def freeze(self) -> None:
+        """Every connection of now is half open for ever: acknowledged, never answered. New ones live."""
+        self._do(self._freeze())
 
     def _do(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
@@ -57,17 +62,22 @@ class Proxy:
             writer.close()
             return
         self._writers |= {writer, forth}
+        flowing = self._flowing
         for source, target in ((reader, forth), (back, writer)):
-            task = asyncio.create_task(self._pass_on(source, target, writer, forth))
+            task = asyncio.create_task(self._pass_on(flowing, source, target, writer, forth))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def _pass_on(
-        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, *both: asyncio.StreamWriter
+        self,
+        flowing: asyncio.Event,
+        source: asyncio.StreamReader,
+        target: asyncio.StreamWriter,
+        *both: asyncio.StreamWriter,
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(65536):
-                await self._flowing.wait()
+                await flowing.wait()
                 target.write(data)
                 await target.drain()
         for writer in both:
@@ -85,3 +95,15 @@ class Proxy:
             self._flowing.clear()
         else:
             self._flowing.set()
+
+    async def _freeze(self) -> None:
+        self._flowing.clear()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+
+    async def _end(self) -> None:
+        await self._cut()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

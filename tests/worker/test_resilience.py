@@ -50,6 +50,8 @@ def test_nothing_is_lost_when_a_worker_is_killed_and_postgres_restarts(
         table.all(BULK, 2000)
         victim, *_ = [fleet.start() for _ in range(3)]
         until("a third to be done", lambda: table.count("status = 'completed'") >= 600)
+        its_calls = f"worker_id = (SELECT id FROM llm_workers WHERE name LIKE '%:{victim.pid}')"
+        until("the victim to call", lambda: table.count(its_calls.replace("%", "%%")) > 0)
         victim.kill()
         until("another third", lambda: table.count("status = 'completed'") >= 1000)
         own_server.stop()
@@ -142,7 +144,7 @@ def test_answers_that_postgres_cannot_take_at_the_end_are_spooled_and_replayed(
     migrate(url)
     table = Table(url)
     simulator.configure(latency_ms="700")
-    fleet = Fleet(url, simulator, tmp_path)
+    fleet = Fleet(url, simulator, tmp_path, LLMREQ_DRAIN_SECONDS="2")
     try:
         table.all(BULK, 10)
         worker = fleet.start()
