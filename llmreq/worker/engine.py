@@ -15,8 +15,6 @@ from psycopg.types.json import set_json_loads
 
 from llmreq.database.connection import loads_exactly
 from llmreq.database.statements import statement
-from llmreq.limits import INLINE_REQUEST_BYTES
-from llmreq.worker.large_json import LargeJson
 
 Shape = TypeVar("Shape")
 
@@ -78,7 +76,7 @@ class Unreadable:
 class Read(NamedTuple):
     """One row of `read_claims.sql`. Where the payload is not `here`, because it has more bytes than asked for, only its size is.
 
-    A JSON value that cannot be decoded is an `Unreadable`, a large one stays as it is: a `LargeJson`.
+    A JSON value that cannot be decoded is an `Unreadable`.
     """
 
     payload_bytes: int
@@ -94,9 +92,6 @@ class ReadDocument(NamedTuple):
     here: bool
     response_schema: Any
     document: Any
-
-    def __repr__(self) -> str:
-        return f"ReadDocument({self.id})"
 
 
 class Settled(NamedTuple):
@@ -185,8 +180,6 @@ def _as_read(payload_bytes: int, here: bool, *claim: Any) -> Read:
 
 
 def _decoded(data: str | bytes) -> Any:
-    if len(data) > INLINE_REQUEST_BYTES:  # a process beside decodes it: here it would hold up every call
-        return LargeJson(data.encode() if isinstance(data, str) else bytes(data))
     try:
         return loads_exactly(data)
     except RecursionError:

@@ -4,20 +4,39 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from tests.chaos.poison import ROWS
 from tests.chaos.scene import CAP_USD, CAPPED, Scene
-from tests.worker.fleet import check_bill
+from tests.worker.fleet import Table
 
 OPEN = "status IN ('pending', 'processing', 'waiting')"
 
 
 def check(scene: Scene) -> None:
     """AssertionError names what does not hold."""
-    table = scene.table
-    found = {row["dedupe_key"] for row in table.all("SELECT dedupe_key FROM llm_requests")}
-    assert set(scene.inserted) <= found, f"lost: {sorted(set(scene.inserted) - found)[:5]}"
-    assert table.count(OPEN) == 0, "some requests never ended"
-    unbalanced = table.all("SELECT * FROM llmreq_ledger_check LIMIT 5")
+    _check_requests(scene)
+    _check_nothing_is_held(scene.table)
+    _check_answers(scene.table)
+    _check_poison(scene.table)
+    _check_bill(scene)
+    _check_nothing_was_bought_twice(scene)
+    unbalanced = scene.table.all("SELECT * FROM llmreq_ledger_check LIMIT 5")
     assert unbalanced == [], f"the books do not balance: {unbalanced}"
+    refused = scene.simulator.ledger()["refused_calls"]
+    assert refused == 0, f"the fleet went over its limit {refused} times"
+    edited = scene.tally["edits of rows in flight that were not refused"]
+    assert edited == 0, f"{edited} edits of rows in flight were not refused"
+
+
+def _check_requests(scene: Scene) -> None:
+    # A row that is refused for its labels does not keep its key.
+    key = "SELECT coalesce(dedupe_key, context ->> 'key') AS key FROM llm_requests"
+    found = {row["key"] for row in scene.table.all(key)}
+    lost = set(scene.producer.inserted) - scene.deleted - found
+    assert not lost, f"lost: {sorted(lost)[:5]}"
+    assert scene.table.count(OPEN) == 0, "some requests never ended"
+
+
+def _check_nothing_is_held(table: Table) -> None:
     assert table.all("SELECT lane FROM llm_lanes WHERE in_flight <> 0") == [], "permits are still held"
     held = (
         "budget_id IS NOT NULL OR hold_usd IS NOT NULL OR hold_tokens IS NOT NULL OR held_input_tokens IS NOT NULL"
@@ -27,6 +46,9 @@ def check(scene: Scene) -> None:
     assert table.all("SELECT id FROM llm_budgets WHERE held_usd <> 0 OR held_tokens <> 0") == [], (
         "a budget still holds"
     )
+
+
+def _check_answers(table: Table) -> None:
     twice = table.all(
         "SELECT request_id FROM llm_attempts WHERE accepted GROUP BY request_id, claim_seq HAVING count(*) > 1"
     )
@@ -42,9 +64,47 @@ def check(scene: Scene) -> None:
         " WHERE a.request_id = r.id AND a.accepted AND a.outcome = 'completed')"
     )
     assert again == [], "a finished page was called again"
-    check_bill(table, scene.simulator)
-    refused = scene.simulator.ledger()["refused_calls"]
-    assert refused == 0, f"the fleet went over its limit {refused} times"
+
+
+def _check_poison(table: Table) -> None:
+    """Rows that can never be sent ended as such; how a hostile answer ends depends on the weather."""
+    ended = table.all(
+        "SELECT context ->> 'poison' AS kind, coalesce(error_code, status) AS end FROM llm_requests"
+        " WHERE context ->> 'poison' = ANY (%s)",
+        [kind for kind, row in ROWS.items() if "completed" not in row.ends],
+    )
+    # A poison row that a storm's trigger would not let anybody touch may have expired meanwhile.
+    wrong = [row for row in ended if row["end"] not in ROWS[row["kind"]].ends | {"expired", "internal"}]
+    assert wrong == [], f"poison that ended otherwise: {wrong[:5]}"
+
+
+def _check_bill(scene: Scene) -> None:
+    """Every answered call is booked once, at the provider's own figure; answers that nobody booked belong to lost calls."""
+    honest = "provider NOT IN ('hostile', 'unreachable')"
+    calls = {f"req_{call['id']}": call for call in scene.simulator.calls()}
+    for attempt in scene.table.all(f"SELECT * FROM llm_attempts WHERE cost_basis = 'usage' AND {honest}"):
+        call = calls.pop(attempt["provider_request_id"], None)
+        assert call is not None, f"{attempt['provider_request_id']} is booked twice, or was never called"
+        assert attempt["cost_usd"] == Decimal(call["cost_usd"]), "booked at another price"
+    unbooked = [Decimal(call["cost_usd"]) for call in calls.values() if call["billed"]]
+    lost = scene.table.all(f"SELECT cost_usd FROM llm_attempts WHERE cost_basis = 'upper_bound' AND {honest}")
+    assert len(unbooked) <= len(lost), f"{len(unbooked)} answers are not booked, {len(lost)} calls are lost"
+    assert sum(unbooked, Decimal(0)) <= sum((each["cost_usd"] for each in lost), Decimal(0)), "underbooked"
+
+
+def _check_nothing_was_bought_twice(scene: Scene) -> None:
+    """The calls of a worker that lived, and was not cut off while others were not, are never given to another one."""
+    taken_away = scene.table.all(
+        "SELECT request_id::text, claim_seq, worker_id, outcome FROM llm_attempts"
+        " WHERE cost_basis <> 'correction' AND (outcome = 'lost' OR NOT accepted AND outcome NOT IN ('released', 'cancelled'))"
+    )
+    wrong = [
+        row
+        for row in taken_away
+        if row["request_id"] not in scene.deleted_ids
+        and scene.census.pids.get(row["worker_id"], 0) not in {0, *scene.hurt}
+    ]
+    assert wrong == [], f"{len(wrong)} calls of workers that lived were taken away: {wrong[:3]}"
 
 
 def check_cap(scene: Scene) -> None:
@@ -67,6 +127,7 @@ def tally(scene: Scene) -> dict[str, int]:
     )
     calls = scene.table.one(
         "SELECT count(*) AS booked, count(*) FILTER (WHERE outcome = 'lost') AS lost,"
+        " count(*) FILTER (WHERE outcome = 'rate_limited') AS throttled,"
         " count(*) FILTER (WHERE NOT accepted AND outcome NOT IN ('lost', 'released')) AS late FROM llm_attempts"
     )
     # Each rescue books a lost call; where one is neither lost any more nor set aside, its late answer was taken.
@@ -78,8 +139,10 @@ def tally(scene: Scene) -> dict[str, int]:
     return {
         **dict(sorted(scene.tally.items())),
         **row,
+        "deleted by hand": len(scene.deleted),
         "provider's calls": scene.simulator.ledger()["calls"],
         "calls booked": calls["booked"],
+        "calls throttled": calls["throttled"],
         "lost, booked at their bound": calls["lost"],
         "late answers booked, not accepted": calls["late"],
         "late answers adopted": adopted["n"],

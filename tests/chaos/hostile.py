@@ -18,7 +18,7 @@ from typing import Any
 
 MARKER = re.compile(rb"\[\[hostile:(\w+)\]\]")
 MAX_REQUEST_BYTES = 64 * 1024 * 1024
-HEADER_BOMB_BYTES = 256 * 1024 * 1024
+HEADER_BOMB_BYTES = 32 * 1024 * 1024
 """When nobody hangs up before; the sender is to hang up long before."""
 
 BULK_BYTES = 31_000_000

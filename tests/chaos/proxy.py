@@ -1,12 +1,21 @@
-"""A TCP proxy before Postgres that can cut every connection, or go silent without closing any: for a while, or for ever."""
+"""A TCP proxy before Postgres that can cut every connection, go silent for a while, or leave some half-open for ever."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import threading
 from collections.abc import Coroutine
 from typing import Any
+
+
+class _Connection:
+    """Both ends of one connection, and whether what arrives is thrown away."""
+
+    def __init__(self, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
+        self.ends = (client, server)
+        self.lost = False
 
 
 class Proxy:
@@ -14,7 +23,7 @@ class Proxy:
 
     def __init__(self, socket: str) -> None:
         self._socket = socket
-        self._writers: set[asyncio.StreamWriter] = set()
+        self._connections: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
@@ -41,7 +50,11 @@ class Proxy:
 
     def freeze(self) -> None:
         """Every connection of now is half open for ever: acknowledged, never answered. New ones live."""
-        self._do(self._freeze())
+        self.leave_half_open(1.0, random.Random(0))
+
+    def leave_half_open(self, share: float, chance: random.Random) -> int:
+        """The same for some of them, chosen by chance; how many."""
+        return int(self._do(self._lose(share, chance)))
 
     def _do(self, work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(10)
@@ -61,34 +74,32 @@ class Proxy:
         except OSError:
             writer.close()
             return
-        self._writers |= {writer, forth}
-        flowing = self._flowing
+        connection = _Connection(writer, forth)
+        self._connections.add(connection)
         for source, target in ((reader, forth), (back, writer)):
-            task = asyncio.create_task(self._pass_on(flowing, source, target, writer, forth))
+            task = asyncio.create_task(self._pass_on(source, target, connection))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
     async def _pass_on(
-        self,
-        flowing: asyncio.Event,
-        source: asyncio.StreamReader,
-        target: asyncio.StreamWriter,
-        *both: asyncio.StreamWriter,
+        self, source: asyncio.StreamReader, target: asyncio.StreamWriter, connection: _Connection
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await source.read(65536):
-                await flowing.wait()
-                target.write(data)
-                await target.drain()
-        for writer in both:
+                await self._flowing.wait()
+                if not connection.lost:
+                    target.write(data)
+                    await target.drain()
+        for writer in connection.ends:
             writer.close()
-            self._writers.discard(writer)
+        self._connections.discard(connection)
 
     async def _cut(self) -> int:
-        writers = list(self._writers)
-        for writer in writers:
-            writer.transport.abort()
-        return len(writers) // 2
+        connections = list(self._connections)
+        for connection in connections:
+            for writer in connection.ends:
+                writer.transport.abort()
+        return len(connections)
 
     async def _set(self, silent: bool) -> None:
         if silent:
@@ -96,10 +107,11 @@ class Proxy:
         else:
             self._flowing.set()
 
-    async def _freeze(self) -> None:
-        self._flowing.clear()
-        self._flowing = asyncio.Event()
-        self._flowing.set()
+    async def _lose(self, share: float, chance: random.Random) -> int:
+        lost = [each for each in self._connections if chance.random() < share]
+        for connection in lost:
+            connection.lost = True
+        return len(lost)
 
     async def _end(self) -> None:
         await self._cut()

@@ -1,4 +1,4 @@
-"""Where a run plays: a server of its own behind a proxy and PgBouncer, a provider with faults, workers, a producer."""
+"""Where a run plays: a server of its own behind a proxy and PgBouncer, providers good and bad, workers, a producer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import psycopg
@@ -21,20 +21,24 @@ from llmreq.database.embedded import EmbeddedPostgres
 from llmreq.database.migrate import migrate
 from llmreq.database.pg_cluster import Cluster
 from llmreq.simulator.process import Simulator
+from tests.chaos.census import Census, children_of
+from tests.chaos.hostile import hostile_provider
+from tests.chaos.producer import LIMITED, TRAPS, Producer
 from tests.chaos.proxy import Proxy
-from tests.worker.fleet import Fleet, Table
+from tests.worker.fleet import Fleet, Table, until
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+LEASE_SECONDS = 3.0
 RPM, MARGIN = 3000, 0.8
-LIMITED = "gpt-6-sol"
 CAPPED, CAP_USD = "t1", "0.15"
 """A tenant whose budget binds for most of the storm."""
 FAULTS = {
     "http_500": 0.02, "http_429": 0.01, "broken_json": 0.02, "cut": 0.01, "reset": 0.01, "truncated": 0.01, "slow": 0.02,
     "cached": 0.1,
 }  # fmt: skip
-MODELS = (("openai", "gpt-6-luna"), ("openai", LIMITED), ("anthropic", "claude-haiku-5-5"))
+SLOW_NAME = "hangs.invalid"
+"""A host whose look-up never comes back in time (skew/sitecustomize.py)."""
 
 
 class Scene:
@@ -55,20 +59,17 @@ class Scene:
         self.proxy = stack.enter_context(Proxy(str(self.server.cluster.socket_folder / ".s.PGSQL.5432")))
         self.bouncer_port = stack.enter_context(_bouncer(self.server, folder))
         self.fleet = Fleet("", self.simulator, folder, LLMREQ_DRAIN_SECONDS="5", LLMREQ_POLL_MS="50")
+        self.fleet.environment |= _configure(folder, stack.enter_context(hostile_provider()))
+        stack.callback(self._end_orphans)
         stack.callback(self.fleet.stop)
-        self.table.all(
-            "INSERT INTO llm_lanes (lane, provider, model, requests_per_minute, safety_margin)"
-            " VALUES ('openai/' || %s, 'openai', %s, %s, %s)",
-            LIMITED, LIMITED, RPM, MARGIN,
-        )  # fmt: skip
-        self.table.all(
-            "INSERT INTO llm_budgets (scope, subject, period, limit_usd) VALUES ('tenant', %s, 'total', %s),"
-            " ('all', '', 'day', 1000)",
-            CAPPED, CAP_USD,
-        )  # fmt: skip
-        self._enough = threading.Event()
-        self._producer = threading.Thread(target=self._produce, name="producer", daemon=True)
-        self.inserted: list[str] = []
+        self._set_limits()
+        self.producer = Producer(self.table, chance, self.tally)
+        self.census = stack.enter_context(Census(self.url))
+        self.hurt: set[int] = set()
+        """Processes whose calls may rightly be taken for lost: killed, frozen beyond the lease, or cut off alone."""
+        self.orphans: set[int] = set()
+        self.deleted: set[str] = set()
+        self.deleted_ids: set[str] = set()
         self._timers: list[threading.Timer] = []
 
     def later(self, seconds: float, what: Callable[[], object]) -> None:
@@ -82,7 +83,25 @@ class Scene:
         for timer in self._timers:
             timer.join()
 
-    def start_worker(self) -> None:
+    def execute(self, sql: str) -> int:
+        """Whatever statements, on the server itself; how many rows the last one touched. Raises psycopg.Error."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            return connection.execute(sql.encode()).rowcount
+
+    def insist(self, sql: str) -> None:
+        """The same, as often as it takes: the server may be away."""
+
+        def done() -> bool:
+            try:
+                self.execute(sql)
+            except psycopg.Error:
+                time.sleep(0.1)
+                return False
+            return True
+
+        until(sql, done)
+
+    def start_worker(self, processes: int = 1) -> None:
         """A worker behind the proxy or PgBouncer, its clock right or wrong."""
         port = self.bouncer_port if self.bouncer_port and self.chance.random() < 0.4 else self.proxy.port
         self.tally["workers"] += 1
@@ -90,68 +109,76 @@ class Scene:
         skew = self.chance.choice([0, 0, 3600, -3600, 86_400])
         self.tally["workers with a wrong clock"] += skew != 0
         self.fleet.start(
-            "--concurrency", "40",
+            "--concurrency", "40", "--processes", str(processes),
             LLMREQ_DATABASE_URL=f"postgresql://postgres@127.0.0.1:{port}/llmreq?sslmode=disable&gssencmode=disable",
-            PYTHONPATH=f"{HERE / 'skew'}{os.pathsep}{ROOT}", CHAOS_SKEW_SECONDS=str(skew),
+            PYTHONPATH=f"{HERE / 'skew'}{os.pathsep}{ROOT}", CHAOS_SKEW_SECONDS=str(skew), CHAOS_SLOW_NAME=SLOW_NAME,
         )  # fmt: skip
 
     def alive(self) -> list[subprocess.Popen[bytes]]:
         """Workers that run."""
         return [worker for worker in self.fleet.workers if worker.poll() is None]
 
-    def produce(self) -> None:
-        self._producer.start()
+    def processes_of(self, worker: subprocess.Popen[bytes]) -> set[int]:
+        """Its own process and its children."""
+        return {worker.pid, *children_of(worker.pid)}
 
-    def stop_producing(self) -> None:
-        self._enough.set()
-        self._producer.join()
+    def signal(self, worker: subprocess.Popen[bytes], number: int) -> None:
+        """To all its processes; to none that has ended."""
+        for pid in self.processes_of(worker):
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
 
-    def _produce(self) -> None:
-        """Bursts of requests, each with a dedupe key, so that an insert whose answer was lost may simply be made again."""
-        chance = random.Random(self.chance.random())
-        number = 0
-        while not self._enough.wait(0.1):
-            batch = [str(number + n) for n in range(chance.randrange(1, 25))]
-            provider, model = chance.choice(MODELS)
-            try:
-                self.table.all(
-                    "INSERT INTO llm_requests"
-                    " (provider, model, content, dedupe_key, tenant_id, priority, timeout_seconds, max_attempts)"
-                    " SELECT %s, %s, 'request ' || k, k, 't' || k::int %% 5, k::int %% 3 + 4, 10, 6 FROM unnest(%s::text[]) k"
-                    " ON CONFLICT DO NOTHING",
-                    provider, model, batch,
-                )  # fmt: skip
-            except psycopg.Error:
-                self.tally["inserts made again"] += 1
-                continue
-            self.inserted += batch
-            number += len(batch)
-            if chance.random() < 0.05:
-                self._cancel_one(chance)
-            if chance.random() < 0.1 and self._document(f"document {number}"):
-                self.inserted.append(f"document {number}")
+    def kill(self, worker: subprocess.Popen[bytes]) -> None:
+        """The process itself; its children are to notice."""
+        pids = self.processes_of(worker)
+        self.hurt |= pids
+        self.orphans |= pids - {worker.pid}
+        worker.kill()
+        worker.wait()
 
-    def _document(self, key: str) -> bool:
-        """A text of some ten pages."""
-        try:
-            self.table.all(
-                "INSERT INTO llm_requests (agent_name, content, dedupe_key, tenant_id, timeout_seconds, max_attempts)"
-                " SELECT 'entity-extractor', string_agg('The crane on quay ' || n || ' is stuck again. ', ''), %s, 't2', 10, 6"
-                " FROM generate_series(1, 3000) n ON CONFLICT DO NOTHING",
-                key,
-            )  # fmt: skip
-        except psycopg.Error:
-            return False
-        self.tally["documents"] += 1
-        return True
+    def hurt_all(self) -> None:
+        """Every worker that runs may lose its lease now."""
+        for worker in self.alive():
+            self.hurt |= self.processes_of(worker)
 
-    def _cancel_one(self, chance: random.Random) -> None:
-        try:
-            key = chance.choice(self.inserted[-200:])
-            self.table.all("SELECT llmreq_cancel(id) FROM llm_requests WHERE dedupe_key = %s", key)
-            self.tally["cancellations"] += 1
-        except psycopg.Error:
-            pass
+    def _end_orphans(self) -> None:
+        for pid in self.orphans:
+            if "llmreq" in _command_line(pid):
+                os.kill(pid, signal.SIGKILL)
+
+    def _set_limits(self) -> None:
+        self.table.all(
+            "INSERT INTO llm_lanes (lane, provider, model, requests_per_minute, safety_margin)"
+            " VALUES ('openai/' || %s, 'openai', %s, %s, %s)",
+            LIMITED, LIMITED, RPM, MARGIN,
+        )  # fmt: skip
+        self.table.all(
+            "INSERT INTO llm_budgets (scope, subject, period, limit_usd) VALUES ('tenant', %s, 'total', %s),"
+            " ('all', '', 'day', 1000)",
+            CAPPED, CAP_USD,
+        )  # fmt: skip
+        self.table.all(
+            "INSERT INTO llm_prices (provider, model, valid_from, input_usd_per_mtok, output_usd_per_mtok, source)"
+            " SELECT p, m, '2020-01-01', 0, 0, 'chaos' FROM unnest(%s::text[]) m, unnest(ARRAY['hostile', 'unreachable']) p",
+            [*TRAPS, "any"],
+        )  # fmt: skip
+
+
+def _configure(folder: Path, hostile_url: str) -> dict[str, str]:
+    """The workers' configuration file, with the providers that mean harm."""
+    path = folder / "llmreq.toml"
+    path.write_text(
+        f'[providers.hostile]\napi = "openai"\nbase_url = "{hostile_url}"\n'
+        f'[providers.unreachable]\napi = "openai"\nbase_url = "http://{SLOW_NAME}/v1"\n'
+    )
+    return {"LLMREQ_CONFIG": str(path)}
+
+
+def _command_line(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text()
+    except OSError:
+        return ""
 
 
 @contextmanager

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import random
-import string
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
 from llmreq.simulator.process import Simulator
 from tests.chaos.hostile import hostile_provider
+from tests.chaos.poison import ANSWERS, ROWS, insert_statement, question, row
 from tests.worker.fleet import Fleet, Table, until
 
 QUEUE = 1000
@@ -22,65 +20,8 @@ MOST_MEMORY_BYTES = 1_500_000_000
 OPEN = "status IN ('pending', 'processing', 'waiting')"
 
 
-class Poison(NamedTuple):
-    """Columns as SQL expressions, and how the row may end: `completed` or an error code."""
-
-    columns: dict[str, str]
-    ends: set[str]
-
-
-def deep(levels: int, before: str = "[", after: str = "]", inmost: str = "") -> str:
-    """JSON nested so deep."""
-    return before * levels + inmost + after * levels
-
-
-def noise(length: int) -> str:
-    """A text that no compression makes smaller."""
-    chance = random.Random(7)
-    return "".join(chance.choices(string.ascii_letters, k=length))
-
-
-def costly_schema() -> str:
-    """24 references, each written twice: 16 million subschemas when they are written out."""
-    names = [
-        f'"n{n}": {{"anyOf": [{{"$ref": "#/$defs/n{n + 1}"}}, {{"$ref": "#/$defs/n{n + 1}"}}]}}'
-        for n in range(24)
-    ]
-    return '{"$ref": "#/$defs/n0", "$defs": {' + ", ".join([*names, '"n24": {"type": "string"}']) + "}}"
-
-
-INVALID = {"invalid_request", "invalid_schema"}
-ROWS = {
-    "deep params": Poison({"params": f"""'{{"metadata": {deep(2000)}}}'"""}, INVALID),
-    "huge number": Poison({"params": """'{"seed": 1e5000}'"""}, INVALID),
-    "deep messages": Poison({"messages": f"""'[{{"role": "user", "content": {deep(2000)}}}]'"""}, INVALID),
-    "deep schema": Poison({"response_schema": f"""'{deep(1000, '{"not": ', "}", "{}")}'"""}, INVALID),
-    "costly schema": Poison({"response_schema": f"'{costly_schema()}'"}, INVALID),
-    "long agent": Poison({"agent_id": f"'{noise(1400)}'"}, INVALID),
-    "long tenant": Poison({"tenant_id": f"'{noise(1400)}'"}, INVALID),
-    "long task type": Poison({"task_type": f"'{noise(1400)}'"}, INVALID),
-    "never due": Poison({"scheduled_at": "'infinity'"}, INVALID),
-    "due in another age": Poison({"scheduled_at": "'294276-01-01'"}, INVALID),
-    "most tokens": Poison({"estimated_tokens": "9223372036854775807"}, {"completed", *INVALID}),
-    "refused by a trigger": Poison({"content": "'TRIGGER'"}, {"internal"}),
-}  # fmt: skip
-ANSWERS = {
-    # What can be kept is kept, with the character that no text may hold replaced or its column left out.
-    "nul_tier": {"completed"},
-    "nul_model": {"completed"},
-    "nul_finish": {"completed", "internal", "provider_unavailable"},
-    "nul_text": {"completed", "malformed_json"},
-    "surrogate": {"completed", "malformed_json"},
-    "headers": {"provider_unavailable", "invalid_request"},
-    "bulk": {"completed", "invalid_request", "malformed_json"},
-    "tools": {"completed", "schema_mismatch", "invalid_request"},
-    "huge_numbers": {"completed"},
-    "zero_limit": {"completed"},
-    "pipelined": {"completed", "provider_unavailable"},
-    "hang": {"provider_timeout"},
-    "drip": {"provider_timeout"},
-}
-KINDS = len(ROWS) + len(ANSWERS)
+REFUSED = {"provider": "'openai'", "model": "'gpt-6-luna'", "content": "'TRIGGER'", "max_attempts": "1"}
+KINDS = len(ROWS) + len(ANSWERS) + 1
 
 TRIGGER = """
 CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'not in my table'; END $$;
@@ -115,7 +56,9 @@ def test_each_poison_row_ends_alone_and_the_others_complete_at_full_speed(
             "SELECT context ->> 'poison' AS task, status, error_code AS code FROM llm_requests WHERE context ? 'poison'"
         )
     }
-    expected = {name: each.ends for name, each in ROWS.items()} | ANSWERS
+    expected = (
+        {name: each.ends for name, each in ROWS.items()} | ANSWERS | {"refused by a trigger": {"internal"}}
+    )
     assert {name: end for name, end in ends.items() if end not in expected[name]} == {}
     assert ends.keys() == expected.keys()
     unclear = table.all(
@@ -151,30 +94,10 @@ def run(table: Table, run_name: str, count: int) -> float:
 
 def poison(table: Table) -> None:
     """One row of every kind, each in a transaction of its own, as its producer would insert it."""
-    for name, row in ROWS.items():
-        insert(
-            table, name, {"provider": "'openai'", "model": "'gpt-6-luna'", "content": "'hi'", **row.columns}
-        )
-    for kind in ANSWERS:
-        insert(
-            table,
-            kind,
-            {
-                "provider": "'hostile'", "model": f"'{kind}'", "content": f"'[[hostile:{kind}]]'", "timeout_seconds": "5",
-                **({"timeout_seconds": "2"} if kind in ("hang", "drip") else {}),
-            },
-        )  # fmt: skip
-
-
-def insert(table: Table, name: str, columns: dict[str, str]) -> None:
-    if "messages" in columns:
-        del columns["content"]
-    table.all(
-        f"INSERT INTO llm_requests ({', '.join(columns)}, max_attempts, context)"
-        f" VALUES ({', '.join(columns.values())}, 1, jsonb_build_object('poison', '{name}'))".replace(
-            "%", "%%"
-        )
-    )
+    rows = {name: row(name) for name in ROWS} | {"refused by a trigger": REFUSED}
+    traps = {kind: question(kind, 2 if kind in ("hang", "drip") else 10) for kind in ANSWERS}
+    for name, columns in (rows | traps).items():
+        table.all(insert_statement(columns, name))
 
 
 def peak_memory_bytes(pid: int) -> int:
