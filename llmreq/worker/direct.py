@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from functools import partial
 from urllib.parse import SplitResult, urlsplit
 
@@ -28,9 +29,13 @@ class DirectSender:
         self._heads: dict[str, tuple[HostPool, bytes]] = {}
         """By URL: there is one for each provider."""
 
-    async def send(self, request: HttpRequest, timeout_seconds: float) -> HttpResponse:
+    async def send(
+        self, request: HttpRequest, timeout_seconds: float, on_sent: Callable[[], None]
+    ) -> HttpResponse:
         """POST and read the whole answer within one deadline. Raises SendError; cut at once when cancelled."""
         pool, head = self._head(request)
+        body = request.body
+        del request
         deadline = asyncio.get_running_loop().time() + timeout_seconds
         connection = pool.take()
         if connection is None:
@@ -39,9 +44,10 @@ class DirectSender:
                     connection = await pool.connect()
             except TimeoutError:
                 raise SendError("not_sent", f"no connection within {timeout_seconds:g} s") from None
-        response = await connection.exchange(
-            head, request.body, deadline=deadline, timeout_seconds=timeout_seconds
-        )
+        on_sent()
+        exchange = connection.exchange(head, body, deadline=deadline, timeout_seconds=timeout_seconds)
+        del body
+        response = await exchange
         pool.put(connection)
         return response
 

@@ -91,6 +91,7 @@ class Connection(asyncio.Protocol):
                 self._transport.write(head + body)
             else:
                 await self._write_in_slices(head, body)
+            del body  # an answer may take long
             return await answer
         except BaseException:
             self.abort()

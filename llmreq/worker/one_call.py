@@ -38,7 +38,7 @@ class OneCall:
     checking: Checking = field(default_factory=Checking)
 
     async def report(self, claim: Claim, on_sent: Callable[[], None]) -> Report:
-        """Call it. `on_sent` is told right before the request leaves: from then on it may be billed.
+        """Call it. `on_sent` is told right before the first byte leaves: from then on it may be billed.
 
         Raises only what is a fault of ours.
         """
@@ -52,10 +52,9 @@ class OneCall:
             failure = Failure(problem.code, problem.message, problem.details)
             return claim_report(claim, {**failure_facts(failure), "billed": Billed.NOT_BILLED})
         claim = _without_question(claim)  # it is in the request now, and a call may take an hour
-        on_sent()
         started = time.monotonic()
         try:
-            sending = self.sender.send(request, timeout_seconds=claim.timeout_seconds)
+            sending = self.sender.send(request, timeout_seconds=claim.timeout_seconds, on_sent=on_sent)
             del request  # the sender's now, which need not keep it until the answer comes
             response = await sending
         except SendError as error:

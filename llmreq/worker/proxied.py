@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections.abc import Callable
 from types import SimpleNamespace
 
 import aiohttp
@@ -49,12 +50,16 @@ class ProxiedSender:
             trace_configs=[writing],
         )
 
-    async def send(self, request: HttpRequest, proxy: str | None, timeout_seconds: float) -> HttpResponse:
+    async def send(
+        self, request: HttpRequest, proxy: str | None, timeout_seconds: float, on_sent: Callable[[], None]
+    ) -> HttpResponse:
         """POST and read the whole answer within one deadline. Raises SendError; cut at once when cancelled."""
-        progress = _Progress()
+        progress = _Progress(on_sent)
+        exchange = self._exchange(request, proxy, progress)
+        del request
         try:
             async with asyncio.timeout(timeout_seconds):
-                return await self._send(request, proxy, progress)
+                return await exchange
         except aiohttp.ConnectionTimeoutError:
             raise SendError("not_sent", f"no connection within {CONNECT_TIMEOUT_SECONDS:g} s") from None
         except TimeoutError:
@@ -77,15 +82,17 @@ class ProxiedSender:
         """Close every connection."""
         await self._session.close()
 
-    async def _send(self, request: HttpRequest, proxy: str | None, progress: _Progress) -> HttpResponse:
-        async with self._session.post(
+    async def _exchange(self, request: HttpRequest, proxy: str | None, progress: _Progress) -> HttpResponse:
+        sending = self._session.post(
             request.url,
             data=request.body if len(request.body) <= WRITE_SLICE_BYTES else _Slices(request.body),
             headers=request.headers,
             allow_redirects=False,  # a redirect would carry the key to another host
             proxy=proxy,
             trace_request_ctx=progress,
-        ) as response:
+        )
+        del request
+        async with sending as response:
             headers = {name.lower(): value for name, value in response.headers.items()}
             packing = headers.get("content-encoding", "")
             body, share = await _Reading(response).read(self._bodies, packing)
@@ -98,27 +105,35 @@ class _Slices(aiohttp.Payload):
     """A large body, written in parts, each when the one before has left; aiohttp's own payloads copy it first."""
 
     def __init__(self, body: bytes) -> None:
-        super().__init__(body)
+        super().__init__(None)
         self._body = body
+        self._whole_size = len(body)
 
     @property
     def size(self) -> int:
-        return len(self._body)
+        return self._whole_size
 
     async def write(self, writer: aiohttp.abc.AbstractStreamWriter) -> None:
         view = memoryview(self._body)
         for start in range(0, len(view), WRITE_SLICE_BYTES):
             await writer.write(view[start : start + WRITE_SLICE_BYTES])
+        self._body = b""  # aiohttp keeps this until the answer has come
 
     def decode(self, encoding: str = "utf-8", errors: str = "strict") -> str:
         return self._body.decode(encoding, errors)
 
 
 class _Progress:
-    """How far a call has come; aiohttp may keep it for longer than the call, so it holds nothing."""
+    """How far a call has come; aiohttp may keep it for longer than the call, so it holds no answer."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_sent: Callable[[], None]) -> None:
         self.is_sent = False
+        self._on_sent = on_sent
+
+    def begin(self) -> None:
+        """The first byte is about to leave."""
+        self.is_sent = True
+        self._on_sent()
 
 
 class _Reading:
@@ -167,4 +182,4 @@ async def _note_sent(
     context: SimpleNamespace,
     _params: aiohttp.TraceRequestHeadersSentParams,
 ) -> None:
-    context.trace_request_ctx.is_sent = True
+    context.trace_request_ctx.begin()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import ssl
+from collections.abc import Callable
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -15,6 +16,10 @@ from llmreq.worker.answer_memory import AnswerMemory
 from llmreq.worker.direct import DirectSender
 from llmreq.worker.proxied import ProxiedSender
 from llmreq.worker.resolver import Resolver
+
+
+def _nothing() -> None:
+    pass
 
 
 class Sender:
@@ -30,13 +35,22 @@ class Sender:
         self._direct = DirectSender(self._certificates, resolver or Resolver(), self._bodies)
         self._proxied: ProxiedSender | None = None
 
-    async def send(self, request: HttpRequest, *, timeout_seconds: float) -> HttpResponse:
-        """POST and read the whole answer within one deadline. Raises SendError."""
+    async def send(
+        self, request: HttpRequest, *, timeout_seconds: float, on_sent: Callable[[], None] = _nothing
+    ) -> HttpResponse:
+        """POST and read the whole answer within one deadline. Raises SendError.
+
+        `on_sent` is called right before the first byte leaves: an end before that costs nothing. A prompt that nobody else
+        keeps is dropped when it has left.
+        """
         proxy = self._proxy(request.url) if self._proxies else None
         if proxy is None:
-            return await self._direct.send(request, timeout_seconds)
-        self._proxied = self._proxied or ProxiedSender(self._certificates, self._bodies)
-        return await self._proxied.send(request, proxy, timeout_seconds)
+            sending = self._direct.send(request, timeout_seconds, on_sent)
+        else:
+            self._proxied = self._proxied or ProxiedSender(self._certificates, self._bodies)
+            sending = self._proxied.send(request, proxy, timeout_seconds, on_sent)
+        del request
+        return await sending
 
     async def close(self) -> None:
         """Close every connection."""

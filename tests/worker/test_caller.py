@@ -37,7 +37,10 @@ class Gate:
         self.opened = asyncio.Event()
         self.raises: Exception | None = None
 
-    async def send(self, request: HttpRequest, *, timeout_seconds: float) -> HttpResponse:
+    async def send(
+        self, request: HttpRequest, *, timeout_seconds: float, on_sent: Callable[[], None]
+    ) -> HttpResponse:
+        on_sent()
         self.requests.append(request)
         await self.opened.wait()
         if self.raises is not None:

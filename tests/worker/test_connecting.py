@@ -20,7 +20,7 @@ from llmreq.worker import dial, http_pool
 from llmreq.worker.resolver import Address, Resolver
 from llmreq.worker.send_error import SendError
 from llmreq.worker.sender import Sender
-from tests.worker.wire_server import OK, Server, Wire, address, answered, ask, until
+from tests.worker.wire_server import OK, WAYS, Server, Wire, address, answered, ask, until
 
 Run = Callable[[Coroutine[Any, Any, Any]], Any]
 on_both_loops = pytest.mark.parametrize("run", [asyncio.run, uvloop.run], ids=["asyncio", "uvloop"])
@@ -145,6 +145,41 @@ def test_a_deadline_that_passes_before_anything_was_written_means_not_sent(run: 
 
     for error in run(main()):
         assert (error.kind, error.message) == ("not_sent", "no connection within 0.1 s")
+
+
+@on_both_loops
+@pytest.mark.parametrize("way", WAYS, ids=["direct", "proxied"])
+def test_only_a_call_that_began_to_leave_counts_as_sent(way: type[Sender], run: Run) -> None:
+    async def main() -> list[int]:
+        sent = 0
+
+        def on_sent() -> None:
+            nonlocal sent
+            sent += 1
+
+        seen = []
+        sender = way()
+        with black_hole("127.0.0.1") as port:
+            request = ask(f"http://127.0.0.1:{port}/v1")
+            waiting = asyncio.create_task(sender.send(request, timeout_seconds=20, on_sent=on_sent))
+            with pytest.raises(SendError):
+                await sender.send(request, timeout_seconds=0.1, on_sent=on_sent)
+            waiting.cancel()
+            await asyncio.wait((waiting,))
+            seen.append(sent)
+
+        async def looking(wire: Wire) -> None:
+            while await wire.request():
+                seen.append(sent)
+                await wire.say(OK)
+
+        async with Server(looking) as server:
+            for _ in range(2):  # over a new connection and over a kept one
+                await sender.send(ask(server.url), timeout_seconds=5, on_sent=on_sent)
+        await sender.close()
+        return seen
+
+    assert run(main()) == [0, 1, 2]
 
 
 class Mute:

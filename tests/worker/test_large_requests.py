@@ -83,6 +83,41 @@ def test_a_request_that_is_not_taken_stands_in_no_buffer(way: type[Sender], run:
 
 
 @on_both_loops
+@pytest.mark.parametrize("way", WAYS, ids=["direct", "proxied"])
+def test_a_prompt_that_was_sent_is_not_kept_until_the_answer_comes(way: type[Sender], run: Run) -> None:
+    async def main() -> int:
+        answer = asyncio.Event()
+
+        async def thinking(wire: Wire) -> None:
+            left = 20 * MB
+            await wire.reader.readuntil(b"\r\n\r\n")
+            while left:
+                left -= len(await wire.reader.read(MB))
+            thought.set()
+            await answer.wait()
+            await wire.say(OK)
+
+        thought = asyncio.Event()
+        async with Server(thinking) as server:
+            sender = way()
+            tracemalloc.start()
+            sending = sender.send(HttpRequest(server.url, {}, bytes(20 * MB)), timeout_seconds=30)
+            call = asyncio.create_task(sending)
+            del sending
+            await thought.wait()
+            for _ in range(10):  # turns of the loop, for the last part to leave
+                await asyncio.sleep(0)
+            kept, _ = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            answer.set()
+            assert (await call).status == 200
+            await sender.close()
+            return kept
+
+    assert run(main()) < 10 * MB
+
+
+@on_both_loops
 def test_a_refusal_that_comes_before_the_end_of_the_request_is_the_answer(run: Run) -> None:
     async def main() -> tuple[HttpResponse, int]:
         done = asyncio.Event()

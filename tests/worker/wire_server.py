@@ -92,9 +92,13 @@ async def answered(wire: Wire) -> None:
 class Roundabout(Sender):
     """Everything by the way that proxies take, without one."""
 
-    async def send(self, request: HttpRequest, *, timeout_seconds: float) -> HttpResponse:
+    async def send(
+        self, request: HttpRequest, *, timeout_seconds: float, on_sent: Callable[[], None] = lambda: None
+    ) -> HttpResponse:
         self._proxied = self._proxied or ProxiedSender(self._certificates, self._bodies)
-        return await self._proxied.send(request, None, timeout_seconds)
+        sending = self._proxied.send(request, None, timeout_seconds, on_sent)
+        del request
+        return await sending
 
 
 WAYS: list[type[Sender]] = [Sender, Roundabout]
