@@ -15,6 +15,8 @@ from psycopg.types.json import set_json_loads
 
 from llmreq.database.connection import loads_exactly
 from llmreq.database.statements import statement
+from llmreq.limits import INLINE_REQUEST_BYTES
+from llmreq.worker.large_json import LargeJson
 
 Shape = TypeVar("Shape")
 
@@ -76,7 +78,7 @@ class Unreadable:
 class Read(NamedTuple):
     """One row of `read_claims.sql`. Where the payload is not `here`, because it has more bytes than asked for, only its size is.
 
-    A JSON value that cannot be decoded is an `Unreadable`.
+    A JSON value that cannot be decoded is an `Unreadable`, a large one stays as it is: a `LargeJson`.
     """
 
     payload_bytes: int
@@ -92,6 +94,9 @@ class ReadDocument(NamedTuple):
     here: bool
     response_schema: Any
     document: Any
+
+    def __repr__(self) -> str:
+        return f"ReadDocument({self.id})"
 
 
 class Settled(NamedTuple):
@@ -180,6 +185,8 @@ def _as_read(payload_bytes: int, here: bool, *claim: Any) -> Read:
 
 
 def _decoded(data: str | bytes) -> Any:
+    if len(data) > INLINE_REQUEST_BYTES:  # a process beside decodes it: here it would hold up every call
+        return LargeJson(data.encode() if isinstance(data, str) else bytes(data))
     try:
         return loads_exactly(data)
     except RecursionError:

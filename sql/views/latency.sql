@@ -5,7 +5,7 @@ WITH since AS MATERIALIZED (
   SELECT llmreq_now() - interval '1 hour' AS at
 ), call AS (
   SELECT a.lane, a.latency_ms,
-         CASE WHEN a.attempt = 1 AND r.id IS NOT NULL
+         CASE WHEN a.attempt = 1 AND isfinite(greatest(r.created_at, r.scheduled_at))
               THEN extract(epoch FROM a.claimed_at - greatest(r.created_at, r.scheduled_at)) * 1000 END AS wait_ms
   FROM llm_attempts a
   LEFT JOIN llm_requests r ON r.id = a.request_id AND r.claim_seq = a.claim_seq AND r.status IN ('completed', 'failed')

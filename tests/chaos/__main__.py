@@ -15,6 +15,7 @@ from tests.chaos.scene import Scene, scene
 from tests.worker.fleet import until
 
 WORKERS = 4
+ENDED = "status = 'completed'"
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -54,6 +55,10 @@ def _storm(stage: Scene, seconds: int, events: int | None, quiet: bool) -> None:
     for _ in range(WORKERS):
         stage.start_worker()
     stage.producer.start()
+    until(
+        "the first answers of every worker",
+        lambda: len(stage.census.pids) >= WORKERS and stage.table.count(ENDED),
+    )
     began = time.monotonic()
     done = 0
     while done < events if events else time.monotonic() - began < seconds:

@@ -50,6 +50,14 @@ def test_calls_under_way_count_towards_a_providers_new_limit(run: Run, queue: Qu
         (["set", "openai", "--rpm", "5"], "'openai' is no lane"),
         (["set", "openai/x", "--rpm", "0"], "no whole number above 0"),
         (["set", "openai/x", "--rpm", "fast"], "no whole number above 0"),
+        (["set", "openai/x", "--rpm", "1e400000"], "the largest number here"),
+        (["set", "openai/x", "--rpm", "2000b"], "from 0.000001 to 1,000,000,000,000"),
+        (["set", "openai/x", "--margin", "nan"], "'nan' is no number"),
+        (["set", "openai/x", "--margin", "1.5"], "safety_margin must be from 0.001 to 1, not 1.5"),
+        (["set", "openai/x", "--burst", "inf"], "'inf' is no number"),
+        (["set", "openai/x", "--burst", "\x1b[2J"], "is no number"),
+        (["tenant", "acme", "--weight", "heavy"], "'heavy' is no number"),
+        (["tenant", "acme", "--weight", "1e-320"], "a weight must be from 0.001"),
         (["set", "openai/x", "--tier", "gold"], "there is no tier 'gold'"),
         (["tenant", "acme", "--weight", "-1"], "a weight must be from 0.001 to 1,000,000"),
         (["pause"], "name one"),
@@ -60,6 +68,7 @@ def test_a_wrong_limit_is_one_clear_line(run: Run, arguments: list[str], says: s
     result = run("limits", *arguments)
     assert result.exit_code in (1, 2)
     assert says in result.stderr
+    assert "\x1b" not in result.stderr
 
 
 @pytest.mark.parametrize("target", [["openai/gpt-6-luna"], ["openai/*"], ["--tenant", "default"], ["--all"]])

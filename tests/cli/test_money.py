@@ -62,6 +62,8 @@ def test_raising_a_budget_without_its_period_finds_its_only_one(run: Run, queue:
         (["set", "run:7", "--usd", "5", "--per", "total"], "a run is named by its UUID"),
         (["set", "all", "--per", "day"], "say how much"),
         (["remove", "all"], "there is no budget all"),
+        (["set", "all", "--usd", "1e13", "--per", "day"], "a budget in dollars must be from 0"),
+        (["set", "all", "--usd", "1", "--per", "day", "--warn-at", "80"], "above 0 and at most 10"),
         (["ceiling", "0"], "must be above 0"),
     ],
 )
@@ -70,6 +72,20 @@ def test_a_wrong_budget_is_refused_in_one_line(run: Run, arguments: list[str], s
     assert done.exit_code == 1
     assert says in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize("text", ["NaN", "Infinity", "-inf", "5 dollars", ""])
+@pytest.mark.parametrize(
+    "arguments", [["set", "all", "--per", "day", "--usd"], ["warn", "run", "--usd"], ["ceiling"]]
+)
+def test_a_sum_that_is_no_number_is_wrong_usage(run: Run, arguments: list[str], text: str) -> None:
+    done = (
+        run("budgets", *arguments, "--", text)
+        if arguments == ["ceiling"]
+        else run("budgets", *arguments, text)
+    )
+    assert done.exit_code == 2
+    assert "is no number" in done.stderr
 
 
 def test_a_ceiling_and_warnings_are_shown_and_taken_away(run: Run, queue: Queue) -> None:

@@ -184,3 +184,10 @@ def test_a_broken_connection_is_replaced_while_waiting(client: Client, queue: Qu
     ender.start()
     assert client.wait(id, 10).status == "completed"
     ender.join()
+
+
+def test_a_row_that_the_table_refuses_is_told_without_what_it_holds(client: Client) -> None:
+    agent = {"name": "a", "system_prompt": "the secret sauce", "provider": "p" * 300, "model": "m"}
+    with pytest.raises(InvalidRequestError, match="llm_agents_bounds_check") as raised:
+        client.store_agent(agent)
+    assert "sauce" not in raised.value.message
