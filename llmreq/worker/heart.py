@@ -54,6 +54,7 @@ class Heart:
         in_flight: Callable[[], int],
         on_cancelled: Callable[[list[UUID]], None],
         on_fenced: Callable[[int], None],
+        on_back: Callable[[], None] = lambda: None,
     ) -> None:
         self._link = Link(
             url,
@@ -65,6 +66,8 @@ class Heart:
         self._in_flight = in_flight
         self._on_cancelled = on_cancelled
         self._on_fenced = on_fenced
+        self._on_back = on_back
+        self._beats = True
         self._thread = threading.Thread(target=lambda: run(self._live()), name="heart", daemon=True)
         self._registered: Future[None] = Future()
         self._retired: Future[None] = Future()
@@ -106,6 +109,7 @@ class Heart:
         self._retired.set_result(None)
 
     async def _beat(self) -> float:
+        beat_before, self._beats = self._beats, False
         asked_at = monotonic()  # the lease runs from some moment after this
         async with self._link.use() as connection:
             alive, cancelled = await engine.heartbeat(
@@ -121,6 +125,9 @@ class Heart:
             log.warning("worker_fenced", worker_id=fenced)
             self._on_fenced(fenced)
             await self._register()
+        self._beats = True
+        if not beat_before:
+            self._on_back()
         return BEAT_SECONDS
 
     async def _register(self) -> None:

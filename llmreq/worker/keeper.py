@@ -80,6 +80,11 @@ class Keeper:
         for loop in self._loops:
             loop.start()
 
+    def retry(self) -> None:
+        """The database is back: try again now what failed."""
+        for loop in self._loops:
+            loop.retry()
+
     async def stop(self) -> None:
         await asyncio.gather(*(loop.stop() for loop in self._loops))
         for link in self._links:

@@ -44,6 +44,11 @@ class Loop:
         """End the present rest now."""
         self._wake.set()
 
+    def retry(self) -> None:
+        """What made the last turn fail may be over: end the pause after it, if it failed."""
+        if self._errors.last:
+            self._wake.set()
+
     async def stop(self, *, patience_seconds: float = STOP_STEP_SECONDS) -> None:
         """Begin no other turn, let the present one end, and cut it when that takes too long (invariant 11)."""
         self._stopping = True
@@ -87,15 +92,15 @@ class RepeatedErrors:
     def __init__(self, event: str, **context: object) -> None:
         self._event = event
         self._context = context
-        self._last = ""
+        self.last = ""
         self._times = 0
 
     def add(self, error: BaseException, **details: object) -> None:
         """One more failure."""
         text = describe(error)
         kind = re.sub(r"\d+", "0", text)  # ids, ports and times differ, the error does not
-        self._times = self._times + 1 if kind == self._last else 1
-        self._last = kind
+        self._times = self._times + 1 if kind == self.last else 1
+        self.last = kind
         if str(self._times).strip("0") == "1":
             log.warning(self._event, **self._context, error=text, times=self._times, **details)
 
@@ -103,4 +108,4 @@ class RepeatedErrors:
         """It went well."""
         if self._times > 1:
             log.info("recovered", **self._context, failures=self._times)
-        self._last, self._times = "", 0
+        self.last, self._times = "", 0

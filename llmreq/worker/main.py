@@ -110,6 +110,7 @@ class _Worker:
             in_flight=lambda: self._caller.in_flight,
             on_cancelled=self._on_cancelled,
             on_fenced=self._on_fenced,
+            on_back=self._on_back,
         )
         worker_id = partial(getattr, self._heart, "worker_id")
         self._settler = Settler(
@@ -245,9 +246,18 @@ class _Worker:
         self._settler.put(done)
         self._claimer.slot_freed()
 
-    # The heart's thread calls these two: they only hand over.
+    # The heart's thread calls these three: they only hand over.
     def _on_cancelled(self, ids: list[UUID]) -> None:
         self._loop.call_soon_threadsafe(self._caller.cancel, ids)
 
     def _on_fenced(self, _worker_id: int) -> None:
         self._loop.call_soon_threadsafe(self._caller.drop_all)
+
+    def _on_back(self) -> None:
+        self._loop.call_soon_threadsafe(self._try_again)
+
+    def _try_again(self) -> None:
+        """Postgres took a heartbeat after one that failed: what waits for the others' pauses need not."""
+        self._settler.retry()
+        self._claimer.ring()
+        self._keeper.retry()

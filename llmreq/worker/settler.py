@@ -64,6 +64,10 @@ class Settler:
     def start(self) -> None:
         self._loop.start()
 
+    def retry(self) -> None:
+        """The database is back: try again now."""
+        self._loop.retry()
+
     def put(self, report: Report) -> None:
         """Take one call's report. Never blocks: the claimer claims less while many wait (see `backlog`)."""
         self._backlog.put(report)

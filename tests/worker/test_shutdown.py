@@ -107,3 +107,25 @@ def test_a_loop_lets_its_turn_end_but_not_for_ever() -> None:
     asyncio.run(main())
     assert ended == ["short"]
     assert time.monotonic() - began < 5
+
+
+def test_a_loop_tries_again_at_once_when_the_cause_is_over_and_cuts_no_rest_that_followed_no_error() -> None:
+    turns: list[str] = []
+
+    async def fails_once() -> float:
+        turns.append("turn")
+        if len(turns) == 1:
+            raise RuntimeError("away")
+        return 60.0
+
+    async def main() -> None:
+        loop = Loop("fails once", fails_once)
+        loop.start()
+        await asyncio.sleep(0)  # its first turn; the pause after it is 0.1 s
+        for _ in range(2):
+            loop.retry()
+            await asyncio.sleep(0.02)
+        await loop.stop()
+
+    asyncio.run(main())
+    assert len(turns) == 2
