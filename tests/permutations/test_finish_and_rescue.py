@@ -6,7 +6,7 @@ import pytest
 
 from tests.permutations.orders import Order, interleaved, orders
 from tests.permutations.stage import Stage
-from tests.permutations.verbs import Claim, chore, claim, finish, heartbeat, rescue
+from tests.permutations.verbs import Claim, chore, claim, finish, heartbeat, insert_budget, rescue, set_lane
 
 
 def calls_of_a_silent_worker(stage: Stage, count: int = 3) -> tuple[int, list[Claim]]:
@@ -14,10 +14,16 @@ def calls_of_a_silent_worker(stage: Stage, count: int = 3) -> tuple[int, list[Cl
     stage.insert(count)
     silent, witness = stage.queue.worker(), stage.queue.worker()
     claims = stage.claim(silent)
+    beat(stage, witness)
+    return silent, claims
+
+
+def beat(stage: Stage, *workers: int) -> None:
+    """Let a lease pass in which only these beat."""
     for _ in range(4):
         stage.queue.advance(seconds=4)
-        stage.queue.one("SELECT FROM llmreq_heartbeat(%s, 0)", witness)
-    return silent, claims
+        for worker in workers:
+            stage.queue.one("SELECT FROM llmreq_heartbeat(%s, 0)", worker)
 
 
 @interleaved(a="finish commit", b="rescue commit")
@@ -40,6 +46,30 @@ def test_neither_stands_in_the_others_way(stage: Stage, order: Order, table: str
         {"a.finish": finish(silent, *claims[:2]).stopping_at(table), "b.rescue": rescue().stopping_at(table)},
     )
     assert all(len(stage.bookings(each)) <= 1 for each in claims)
+
+
+@pytest.mark.parametrize(
+    ("table", "row"), [("llm_lanes", 1), ("llm_lanes", 2), ("llm_budgets", 1), ("llm_usage_daily", 1)]
+)
+@orders(
+    "a.finish b.rescue a.go a.commit b.commit",
+    "b.rescue a.finish b.go b.commit a.commit",
+)
+def test_a_rescue_and_the_answers_of_another_worker_in_the_same_lanes_and_budgets(
+    stage: Stage, order: Order, table: str, row: int
+) -> None:
+    stage.play(("o.limit",), {"o.limit": set_lane("openai/*", max_in_flight="100")})
+    for n, model in enumerate(("gpt-6-sol", "gpt-6-luna")):
+        stage.play((f"o.budget{n}",), {f"o.budget{n}": insert_budget("model", model)})
+        stage.insert(2, model=model)
+        stage.insert(2, model=model, agent_id="other")
+    silent, worker = stage.queue.worker(), stage.queue.worker()
+    stage.claim(silent, 4)
+    calls = stage.claim(worker, 4)
+    beat(stage, worker)
+    verbs = {"a.finish": finish(worker, *calls), "b.rescue": rescue()}
+    first = order[0]
+    stage.play(order, {**verbs, first: verbs[first].stopping_at(table, row)})
 
 
 @interleaved(a="finish commit", b="rescue commit", c="claim commit", most=8)

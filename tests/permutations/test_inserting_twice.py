@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from tests.permutations.orders import Order, interleaved
 from tests.permutations.stage import Stage
-from tests.permutations.verbs import Verb, delete, insert
+from tests.permutations.verbs import Verb, delete, edit, insert
 
 MANY = 50
+UNIQUE = "23505"
+"""An UPDATE to a key that another request has is a mistake, and is told so."""
 
 
 def enqueue(key: str) -> Verb:
@@ -62,6 +64,32 @@ def test_a_key_is_used_again_while_its_request_is_deleted(stage: Stage, order: O
     (id,) = stage.insert(1, dedupe_key="k")
     stage.play(order, {"a.delete": delete(id), "b.insert": insert(dedupe_key="k")})
     assert len(stage.queue.all("SELECT FROM llm_requests")) <= 1
+
+
+@interleaved(a="insert commit", b="insert commit", alike=True)
+def test_a_key_that_an_edit_left_behind_is_still_used_once(stage: Stage, order: Order) -> None:
+    (id,) = stage.insert(1, dedupe_key="k", tenant_id="x")
+    stage.play(("p.edit",), {"p.edit": edit(id, tenant_id="y")})
+    again = insert(dedupe_key="k", tenant_id="x")
+    played = stage.play(order, {"a.insert": again, "b.insert": again})
+    assert len(played.rows("a.insert")) + len(played.rows("b.insert")) == 1
+
+
+@interleaved(a="edit commit", b="insert commit")
+def test_a_key_that_an_edit_brings_is_used_once(stage: Stage, order: Order) -> None:
+    (id,) = stage.insert(1, dedupe_key="k")
+    stage.play(
+        order,
+        {
+            "a.edit": edit(id, dedupe_key="other").but_may_raise(UNIQUE),
+            "b.insert": insert(dedupe_key="other"),
+        },
+    )
+
+
+def test_one_statement_inserts_a_key_once_however_often_it_names_it(stage: Stage) -> None:
+    played = stage.play(("a.insert",), {"a.insert": insert(3, dedupe_key="k")})
+    assert len(played.rows("a.insert")) == 1
 
 
 def test_fifty_sessions_insert_the_same_ten_keys_at_once(stage: Stage) -> None:

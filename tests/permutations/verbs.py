@@ -88,6 +88,16 @@ def claim(worker: int, most: int = 10) -> Verb:
     return _engine("claim", "SELECT * FROM llmreq_claim($1, $2)", worker, most, may_raise=(NO_LEASE,))
 
 
+def claim_apart(worker: int, most: int = 10) -> Verb:
+    """The same, lane by lane and row by row: what a worker does when a claim raised."""
+    return _engine("claim", "SELECT * FROM llmreq_claim_apart($1, $2)", worker, most, may_raise=(NO_LEASE,))
+
+
+def blocked(ids: Sequence[str]) -> Verb:
+    """Which of these cannot be settled now."""
+    return _engine("blocked", "SELECT llmreq_blocked($1::uuid[])", "{" + ",".join(ids) + "}")
+
+
 def outcome_of(claim: Claim, outcome: str = "completed", **facts: Any) -> dict[str, Any]:
     """A worker's report of one call: by default an answer of 100 tokens in and 10 out."""
     answered = outcome in ("completed", "malformed_json", "schema_mismatch", "truncated", "refused")

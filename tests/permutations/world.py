@@ -29,6 +29,8 @@ OUTCOMES = (
 LANES = ("openai/gpt-6-luna", "openai/gpt-6-sol", "openai/*")
 CHORES = ("expire", "explain_waiting", "tidy", "learn", "sweep_orphans", "sweep_pages", "sweep_lanes")
 BEAT_SECONDS = 4
+SILENT_SECONDS = 28
+"""A lease of 15, and some rounds in which others find it ended."""
 LONG_TEXT = "A sentence. " * 400
 
 
@@ -39,7 +41,8 @@ class World:
     stage: Stage
     chance: random.Random
     workers: list[int] = field(default_factory=list)
-    silent: int = -1
+    silent: int = 0
+    silent_seconds: int = 0
     keys: int = 0
 
     @classmethod
@@ -56,18 +59,22 @@ class World:
             stage.play(("o.limit",), {"o.limit": verbs.set_lane("openai/*", max_in_flight="6")})
         for model in MODELS:
             for tenant in TENANTS[: chance.randrange(1, 4)]:
-                stage.insert(chance.randrange(1, 4), model=model, tenant_id=tenant)
+                stage.insert(chance.randrange(2, 6), model=model, tenant_id=tenant)
         stage.document(chance.randrange(1, 4))
-        stage.claim(world.workers[0], 6)
+        for worker in world.workers:
+            stage.claim(worker, 6)
         return world
 
     def let_time_pass(self) -> None:
-        """Now and then some seconds, in which all workers but one beat."""
-        if self.chance.random() > 0.25:
+        """Now and then some seconds, in which all workers beat but one: its lease ends, and then it is another one's turn."""
+        if self.chance.random() > 0.4:
             return
-        if self.chance.random() < 0.2:
-            self.silent = self.chance.randrange(len(self.workers))
         self.stage.queue.advance(seconds=BEAT_SECONDS)
+        self.silent_seconds += BEAT_SECONDS
+        if self.silent_seconds > SILENT_SECONDS:
+            self.workers[self.silent] = self.stage.queue.worker()
+            self.silent = self.chance.randrange(len(self.workers))
+            self.silent_seconds = 0
         for at, worker in enumerate(self.workers):
             if at == self.silent:
                 continue
@@ -83,9 +90,11 @@ class World:
     def draw_verb(self) -> Verb:
         """What a session does next."""
         draws: list[tuple[int, Callable[[], Verb]]] = [
-            (5, lambda: verbs.claim(self._worker(), self.chance.choice((1, 3, 8)))),
-            (7, self._finish),
-            (2, verbs.rescue),
+            (6, lambda: verbs.claim(self._worker(), self.chance.choice((1, 3, 8)))),
+            (1, lambda: verbs.claim_apart(self._worker(), self.chance.choice((1, 8)))),
+            (9, self._finish),
+            (1, self._blocked),
+            (4, verbs.rescue),
             (1, lambda: verbs.heartbeat(self._worker())),
             (3, lambda: verbs.cancel(self._id())),
             (2, lambda: verbs.retry(self._id())),
@@ -119,8 +128,11 @@ class World:
             return verbs.claim(self._worker(), 3)
         worker = books.claims[self.chance.choice(keys)][0]
         mine = [books.claims[key][1] for key in keys if books.claims[key][0] == worker]
-        chosen = self.chance.sample(mine, self.chance.randrange(1, min(len(mine), 5) + 1))
+        chosen = self.chance.sample(mine, self.chance.randrange(1, min(len(mine), 8) + 1))
         return verbs.finish_each(worker, [self._outcome(each) for each in chosen])
+
+    def _blocked(self) -> Verb:
+        return verbs.blocked([self._id() for _ in range(5)])
 
     def _outcome(self, call: Claim) -> dict[str, Any]:
         outcome = self.chance.choice(OUTCOMES)
