@@ -20,6 +20,11 @@ CREATE INDEX llm_requests_budget_usd_idx ON llm_requests (budget_id, tenant_id, 
 CREATE INDEX llm_requests_budget_tokens_idx ON llm_requests (budget_id, tenant_id, hold_tokens)
     WHERE status = 'pending' AND budget_id IS NOT NULL;
 ALTER TABLE llm_budgets ADD COLUMN tenant_cursor text NOT NULL DEFAULT '';
+-- Documents that were to be looked at while somebody held them: the next sweep does it.
+CREATE TABLE llm_turns (
+    id         bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    parent_id  uuid   NOT NULL
+);
 ALTER TABLE llm_requests ADD COLUMN images integer, ADD COLUMN choices integer, ADD COLUMN unbounded text;
 """
 
@@ -29,6 +34,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
+    op.execute("DROP TABLE llm_turns")
     op.execute(
         "ALTER TABLE llm_requests DROP COLUMN images, DROP COLUMN choices, DROP COLUMN unbounded CASCADE"
     )

@@ -26,7 +26,7 @@ BEGIN
       HINT = 'To bring back a dump: SET llmreq.restore = on.';
   END IF;
   -- One look for what only the engine writes: it is hardly ever there.
-  IF NEW.claim_seq + NEW.attempts + NEW.rescues <> 0 OR NEW.cost_usd IS DISTINCT FROM 0 OR NEW.unpriced OR NEW.status <> 'pending'
+  IF NEW.claim_seq <> 0 OR NEW.attempts <> 0 OR NEW.rescues <> 0 OR NEW.cost_usd IS DISTINCT FROM 0 OR NEW.unpriced OR NEW.status <> 'pending'
      OR NEW.input_tokens <> 0 OR NEW.output_tokens <> 0 OR NEW.cache_read_tokens <> 0 OR NEW.cache_write_tokens <> 0
      OR NEW.reasoning_tokens <> 0
      OR num_nonnulls(NEW.worker_id, NEW.claimed_at, NEW.completed_at, NEW.published_at, NEW.cancel_requested_at, NEW.wait_reason,
@@ -56,7 +56,8 @@ BEGIN
       NEW := llmreq_bounded(NEW);
     END IF;
   END IF;
-  v_problem := coalesce(v_problem, llmreq_message_problem(NEW.messages, NEW.content));
+  v_problem := coalesce(v_problem, llmreq_message_problem(NEW.messages, NEW.content),
+                        CASE WHEN NEW.provider = 'local' AND NEW.model = 'pages' THEN 'local/pages is the worker''s own: name a model' END);
   IF v_problem IS NOT NULL THEN
     NEW := llmreq_reject(NEW, 'invalid_request', v_problem);
   ELSIF NEW.kind = 'embedding' THEN

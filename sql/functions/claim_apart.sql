@@ -59,6 +59,8 @@ BEGIN
   FOREACH v_picked IN ARRAY v_chosen LOOP
     BEGIN
       RETURN QUERY SELECT * FROM llmreq_take(p_worker, l, p, ARRAY[v_picked], EXISTS (SELECT FROM llm_budgets), p_now);
+      SET CONSTRAINTS ALL IMMEDIATE;  -- what somebody's deferred trigger would raise at the commit is raised here
+      SET CONSTRAINTS ALL DEFERRED;
     EXCEPTION WHEN OTHERS THEN
       IF SQLSTATE IN ('40001', '40P01', '55P03') THEN
         CONTINUE;
@@ -87,6 +89,8 @@ BEGIN
   SET status = 'failed', claim_seq = q.claim_seq + 1, error_code = 'internal', completed_at = p_now, updated_at = p_now, wait_reason = NULL,
       error_message = format('the database refuses to let it be claimed: %s', left(p_why, 200))
   WHERE q.id = p_id AND q.status = 'pending' RETURNING q.parent_id INTO v_parent;
+  SET CONSTRAINTS ALL IMMEDIATE;
+  SET CONSTRAINTS ALL DEFERRED;
   IF v_parent IS NOT NULL THEN
     PERFORM llmreq_turn_pages(ARRAY[v_parent]);
   END IF;

@@ -72,16 +72,18 @@ BEGIN
       VALUES (v_lane, split_part(v_lane, '/', 1), substr(v_lane, strpos(v_lane, '/') + 1)) ON CONFLICT DO NOTHING;
       INSERT INTO llm_due (lane, provider, due_at, worked_at) VALUES (v_lane, split_part(v_lane, '/', 1), '9999-01-01 00:00:00+00', p_now)
       ON CONFLICT DO NOTHING;
-    EXCEPTION WHEN lock_not_available THEN
-      NULL;
+    EXCEPTION WHEN OTHERS THEN
+      IF SQLSTATE <> '55P03' THEN
+        PERFORM llmreq_report('lane_refused', v_lane, SQLSTATE);  -- as by somebody's trigger: its rows wait, the others' do not
+      END IF;
     END;
   END LOOP;
 END
 $$;
 
 -- llmreq_due_lanes(providers, limit, now) → rows of llm_due
--- Up to `limit` lanes that are due and that this worker serves. Of more, those that were due first; each visit then moves a lane
--- behind the others.
+-- Up to `limit` lanes that are due and that this worker serves. Of more, half are those that were due first, since each visit moves a
+-- lane behind the others, and half those that came last: a fresh one does not stand behind thousands that were signalled together.
 CREATE OR REPLACE FUNCTION llmreq_due_lanes(p_providers text[], p_limit integer, p_now timestamptz) RETURNS llm_due[]
 LANGUAGE plpgsql
 AS $$
@@ -106,6 +108,12 @@ BEGIN
     v_low := CASE WHEN v_low <= p_now - interval '10 s' THEN v_low ELSE 'epoch' END;
     v_found := ARRAY(
       SELECT d FROM llm_due d WHERE d.provider = v_name AND d.due_at >= v_low AND d.due_at <= p_now ORDER BY d.due_at LIMIT p_limit);
+    IF cardinality(v_found) >= p_limit THEN
+      v_found := v_found[1 : p_limit / 2] || ARRAY(
+        SELECT d FROM llm_due d
+        WHERE d.provider = v_name AND d.due_at <= p_now AND d.due_at > (v_found[p_limit / 2]).due_at
+        ORDER BY d.due_at DESC LIMIT p_limit - p_limit / 2);
+    END IF;
     v_due := v_due || v_found;
     IF coalesce(v_moved < p_now - interval '2 s' OR v_moved > p_now, true) THEN
       PERFORM llmreq_move_due_mark(v_name, least((v_found[1]).due_at, p_now - interval '10 s'), p_now);

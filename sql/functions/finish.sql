@@ -66,8 +66,9 @@ BEGIN
            a.request_id IS NOT NULL AS booked, a.cost_usd AS booked_usd, a.ceiling_usd AS booked_ceiling,
            a.bound_tokens AS booked_bound, coalesce(a.lane, r.lane) AS called_lane,
            CASE
-             WHEN r.id IS NULL AND llmreq_exists(o.id) THEN 'locked'
+             WHEN r.id IS NULL AND (llmreq_exists(o.id) OR a.outcome = 'locked') THEN 'locked'
              WHEN r.id IS NULL AND a.outcome = 'lost' THEN 'deleted'
+             WHEN r.id IS NULL AND a.outcome IS NOT NULL THEN 'repeated'
              WHEN r.id IS NULL THEN 'gone'
              WHEN r.status = 'processing' AND r.claim_seq = o.claim_seq THEN 'live'
              WHEN a.outcome <> 'lost' THEN 'repeated'
@@ -79,7 +80,7 @@ BEGIN
     LEFT JOIN request r ON r.id = o.id
     -- A live claim cannot have been booked; a function, because a join would have the planner read the whole ledger.
     LEFT JOIN LATERAL llmreq_booking(
-      CASE WHEN r.status = 'processing' AND r.claim_seq = o.claim_seq THEN NULL ELSE o.id END, o.claim_seq, o.claimed_at) a
+      CASE WHEN r.status = 'processing' AND r.claim_seq = o.claim_seq THEN NULL ELSE o.id END, o.claim_seq, o.claimed_at, r.id IS NULL) a
       ON a.request_id IS NOT NULL
   ), price AS MATERIALIZED (
     SELECT l.called_lane, p AS version
@@ -329,17 +330,31 @@ BEGIN
 END
 $$;
 
--- llmreq_booking(request, claim_seq, claimed_at) → its row in the ledger, if it has one
+-- llmreq_booking(request, claim_seq, claimed_at, gone) → its row in the ledger, if it has one
+-- Of a request that is gone it is locked, as the request's row is otherwise: of two finishes of one call only the first corrects it. One
+-- that somebody else holds comes back with the outcome 'locked'.
 -- Volatile, so that it sees what a rescue booked while this finish waited for the request's lock: a stable function would look
 -- at the statement's snapshot, and the lost call would be paid twice.
-CREATE OR REPLACE FUNCTION llmreq_booking(p_id uuid, p_claim_seq integer, p_claimed_at timestamptz) RETURNS llm_attempts
+CREATE OR REPLACE FUNCTION llmreq_booking(p_id uuid, p_claim_seq integer, p_claimed_at timestamptz, p_gone boolean) RETURNS llm_attempts
 LANGUAGE plpgsql VOLATILE STRICT
 AS $$
 DECLARE
   a llm_attempts;
 BEGIN
-  SELECT * INTO a FROM llm_attempts x
-  WHERE x.request_id = p_id AND x.claim_seq = p_claim_seq AND x.claimed_at = p_claimed_at;
+  IF p_gone THEN
+    SELECT * INTO a FROM llm_attempts x
+    WHERE x.request_id = p_id AND x.claim_seq = p_claim_seq AND x.claimed_at = p_claimed_at
+    FOR NO KEY UPDATE SKIP LOCKED;
+    IF FOUND THEN
+      RETURN a;
+    END IF;
+    SELECT * INTO a FROM llm_attempts x
+    WHERE x.request_id = p_id AND x.claim_seq = p_claim_seq AND x.claimed_at = p_claimed_at;
+    a.outcome := CASE WHEN a.request_id IS NOT NULL THEN 'locked' END;
+  ELSE
+    SELECT * INTO a FROM llm_attempts x
+    WHERE x.request_id = p_id AND x.claim_seq = p_claim_seq AND x.claimed_at = p_claimed_at;
+  END IF;
   RETURN a;
 END
 $$;

@@ -54,8 +54,9 @@ $$;
 --   in order, the next page may begin;
 --   with all pages ended the parent is pending again, to be merged (or, after a brief, to be asked);
 --   a failed page fails its parent at once, and the pages still open are cancelled, unless the agent's on_page_failure is 'partial'.
--- Parents are locked after everything else, by id: who waits here holds nothing that the others wait for. Under that lock the pages are
--- counted anew, so that of two last pages that end at the same time the second one sees both.
+-- Parents are locked after everything else, and under that lock the pages are counted anew, so that of two last pages that end at the
+-- same time the second one sees both. Nobody waits for a parent: it is a request as well, which a finish of its own call may hold while
+-- it waits for a lane of ours. One that is held for more than milliseconds is left to the next sweep (llm_turns).
 CREATE OR REPLACE FUNCTION llmreq_turn_pages(p_parents uuid[]) RETURNS void
 LANGUAGE plpgsql
 SET llmreq.engine = 'on'
@@ -65,9 +66,16 @@ DECLARE
   p llm_requests;
   c record;
   v_partial boolean;
+  v_held uuid[];
 BEGIN
+  FOR i IN 1 .. 10 LOOP
+    PERFORM pg_sleep(0.002) WHERE i > 1;
+    v_held := ARRAY(SELECT r.id FROM llm_requests r WHERE r.id = ANY (p_parents) ORDER BY r.id FOR NO KEY UPDATE SKIP LOCKED);
+    EXIT WHEN cardinality(v_held) >= (SELECT count(*) FROM llm_requests r WHERE r.id = ANY (p_parents));
+  END LOOP;
+  INSERT INTO llm_turns (parent_id) SELECT r.id FROM llm_requests r WHERE r.id = ANY (p_parents) AND r.id <> ALL (v_held);
   FOR p IN
-    SELECT r.* FROM llm_requests r WHERE r.id = ANY (p_parents) AND r.pages IS NOT NULL ORDER BY r.id FOR NO KEY UPDATE
+    SELECT r.* FROM llm_requests r WHERE r.id = ANY (v_held) AND r.pages IS NOT NULL ORDER BY r.id
   LOOP
     SELECT count(*) FILTER (WHERE r.status = 'completed') AS completed,
            count(*) FILTER (WHERE r.status IN ('failed', 'cancelled')) AS failed,
@@ -118,8 +126,14 @@ BEGIN
           input_bytes = (llmreq_measure(q, q.estimated_tokens)).input_bytes + (
             SELECT coalesce(max(greatest(octet_length(r.response), octet_length(r.parsed_response::text))), 0) FROM llm_requests r
             WHERE r.parent_id = p.id AND r.status = 'completed')
-      WHERE q.parent_id = p.id AND q.status = 'waiting'
-        AND q.page = (SELECT min(r.page) FROM llm_requests r WHERE r.parent_id = p.id AND r.status = 'waiting');
+      WHERE q.id = ANY (ARRAY(
+        SELECT n.id FROM llm_requests n
+        WHERE n.parent_id = p.id AND n.status = 'waiting'
+          AND n.page = (SELECT min(r.page) FROM llm_requests r WHERE r.parent_id = p.id AND r.status = 'waiting')
+        FOR NO KEY UPDATE SKIP LOCKED));
+      IF NOT FOUND AND c.open > 0 THEN
+        INSERT INTO llm_turns (parent_id) VALUES (p.id);  -- somebody holds that page, as a late answer of its last claim does
+      END IF;
     END IF;
   END LOOP;
 END
@@ -172,8 +186,9 @@ BEGIN
 END
 $$;
 
--- llmreq_sweep_pages(limit) → pages cancelled
--- Open pages whose parent has ended: what llmreq_cancel_pages could not lock. Any worker, any time.
+-- llmreq_sweep_pages(limit) → pages cancelled and documents looked at
+-- Open pages whose parent has ended: what llmreq_cancel_pages could not lock. And documents that somebody held when their pages ended.
+-- Any worker, any time.
 CREATE OR REPLACE FUNCTION llmreq_sweep_pages(p_limit integer DEFAULT 100) RETURNS integer
 LANGUAGE plpgsql
 SET lock_timeout = '1s'
@@ -181,7 +196,17 @@ AS $$
 DECLARE
   v_parent uuid;
   v_count integer := 0;
+  v_turn bigint;
 BEGIN
+  FOR v_turn, v_parent IN SELECT t.id, t.parent_id FROM llm_turns t ORDER BY t.id LIMIT p_limit FOR UPDATE SKIP LOCKED LOOP
+    BEGIN
+      DELETE FROM llm_turns t WHERE t.id = v_turn;
+      PERFORM llmreq_turn_pages(ARRAY[v_parent]);
+      v_count := v_count + 1;
+    EXCEPTION WHEN OTHERS THEN
+      PERFORM llmreq_report('document_not_turned', v_parent::text, SQLSTATE);
+    END;
+  END LOOP;
   FOR v_parent IN
     SELECT DISTINCT r.parent_id FROM llm_requests r JOIN llm_requests p ON p.id = r.parent_id
     WHERE r.parent_id IS NOT NULL AND r.status IN ('pending', 'processing', 'waiting') AND r.cancel_requested_at IS NULL

@@ -81,13 +81,18 @@ BEGIN
     RETURN 0;
   END IF;
   BEGIN
-    RETURN llmreq_rescue_requests(p_worker, v_ids);
+    v_count := llmreq_rescue_requests(p_worker, v_ids);
+    SET CONSTRAINTS ALL IMMEDIATE;  -- what a deferred trigger would raise at the commit is raised here
+    SET CONSTRAINTS ALL DEFERRED;
+    RETURN v_count;
   EXCEPTION WHEN OTHERS THEN
-    NULL;
+    v_count := 0;
   END;
   FOREACH v_id IN ARRAY v_ids LOOP
     BEGIN
       v_count := v_count + llmreq_rescue_requests(p_worker, ARRAY[v_id]);
+      SET CONSTRAINTS ALL IMMEDIATE;
+      SET CONSTRAINTS ALL DEFERRED;
     EXCEPTION WHEN OTHERS THEN
       PERFORM llmreq_report('rescue_refused', v_id::text, SQLSTATE);
     END;

@@ -16,13 +16,18 @@ BEGIN
     RETURN 0;
   END IF;
   BEGIN
-    RETURN llmreq_expire_requests(v_ids);
+    v_count := llmreq_expire_requests(v_ids);
+    SET CONSTRAINTS ALL IMMEDIATE;  -- what a deferred trigger would raise at the commit is raised here
+    SET CONSTRAINTS ALL DEFERRED;
+    RETURN v_count;
   EXCEPTION WHEN OTHERS THEN
-    NULL;  -- one by one, so that one request cannot hold up the others
+    v_count := 0;  -- one by one, so that one request cannot hold up the others
   END;
   FOREACH v_id IN ARRAY v_ids LOOP
     BEGIN
       v_count := v_count + llmreq_expire_requests(ARRAY[v_id]);
+      SET CONSTRAINTS ALL IMMEDIATE;
+      SET CONSTRAINTS ALL DEFERRED;
     EXCEPTION WHEN OTHERS THEN
       PERFORM llmreq_report('expire_refused', v_id::text, SQLSTATE);
     END;

@@ -12,12 +12,12 @@ WITH since AS MATERIALIZED (
               THEN sum(a.cost_usd) END AS cost_usd
   FROM llm_attempts a GROUP BY a.request_id
 ), pages AS (
-  SELECT r.parent_id, sum(r.input_tokens) AS input_tokens, sum(r.output_tokens) AS output_tokens,
+  SELECT r.parent_id, count(*) AS rows, sum(r.input_tokens) AS input_tokens, sum(r.output_tokens) AS output_tokens,
          sum(r.cache_read_tokens) AS cache_read_tokens, sum(r.cache_write_tokens) AS cache_write_tokens,
          sum(r.reasoning_tokens) AS reasoning_tokens, CASE WHEN count(*) = count(r.cost_usd) THEN sum(r.cost_usd) END AS cost_usd
   FROM llm_requests r WHERE r.parent_id IS NOT NULL GROUP BY r.parent_id
 ), compared AS (
-  -- A document's sums are its own calls' and its pages'.
+  -- A document's sums are its own calls' and its pages'; where somebody deleted a page its sums still say what it cost.
   SELECT r.id, r.cost_usd,
          coalesce(b.cost_usd, CASE WHEN b.request_id IS NULL THEN 0 END)
            + coalesce(p.cost_usd, CASE WHEN p.parent_id IS NULL THEN 0 END) AS booked_usd,
@@ -27,7 +27,7 @@ WITH since AS MATERIALIZED (
                coalesce(b.cache_write_tokens, 0) + coalesce(p.cache_write_tokens, 0),
                coalesce(b.reasoning_tokens, 0) + coalesce(p.reasoning_tokens, 0)]::bigint[] AS booked_tokens
   FROM llm_requests r LEFT JOIN booked b ON b.request_id = r.id LEFT JOIN pages p ON p.parent_id = r.id AND r.pages IS NOT NULL
-  WHERE r.created_at >= (SELECT s.day::timestamp AT TIME ZONE 'UTC' FROM since s)
+  WHERE r.created_at >= (SELECT s.day::timestamp AT TIME ZONE 'UTC' FROM since s) AND (r.pages IS NULL OR coalesce(p.rows, 0) = r.pages)
 )
 SELECT 'request_cost' AS check_name, c.id::text AS subject, c.booked_usd::text AS expected, c.cost_usd::text AS actual
 FROM compared c WHERE c.cost_usd IS DISTINCT FROM c.booked_usd

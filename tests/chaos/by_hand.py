@@ -12,7 +12,7 @@ TRIGGER = """
 SET lock_timeout = '2s';
 CREATE OR REPLACE FUNCTION chaos_refuse() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
-  IF abs(hashtext(NEW.id::text)) %% 8 = TG_ARGV[0]::integer THEN
+  IF abs(hashtext(NEW.id::text)) % 8 = TG_ARGV[0]::integer THEN
     RAISE EXCEPTION 'not in my table';
   END IF;
   RETURN NEW;

@@ -275,3 +275,50 @@ def test_a_time_that_never_comes_fails_its_row_alone(queue: Queue, column: str, 
     assert (row["status"], row["error_code"]) == ("failed", "invalid_request")
     assert row["error_message"].startswith(column)
     assert queue.insert(scheduled_at="-infinity")["status"] == "pending"
+
+
+DEFERRED = """
+CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  RAISE EXCEPTION 'no';
+END $$;
+CREATE CONSTRAINT TRIGGER refuse AFTER UPDATE ON llm_requests DEFERRABLE INITIALLY DEFERRED
+  FOR EACH ROW WHEN (NEW.content = 'poison') EXECUTE FUNCTION refuse();
+"""
+
+
+def test_what_a_deferred_trigger_refuses_is_found_as_well(queue: Queue) -> None:
+    queue.run(DEFERRED)
+    poison, good = queue.insert(content="poison"), queue.insert()
+    worker = queue.worker()
+    with pytest.raises(psycopg.Error):
+        queue.claim(worker)
+    apart = queue.all("SELECT * FROM llmreq_claim_apart(%s, 10)", worker)
+    assert {row["id"]: row["claim_seq"] for row in apart} == {poison["id"]: None, good["id"]: 1}
+
+
+def test_a_lane_that_somebody_refuses_to_make_holds_up_no_other(queue: Queue) -> None:
+    queue.run("ALTER TABLE llm_lanes ADD CONSTRAINT odd CHECK (lane <> 'openai/odd')")
+    refused, good = queue.insert(provider="openai", model="odd"), queue.insert()
+    worker = queue.worker()
+    assert [claim["id"] for claim in queue.claim(worker)] == [good["id"]]
+    assert queue.request(refused)["status"] == "pending"
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        {"claim_seq": 2**31 - 1, "attempts": 1},
+        {"claim_seq": 5, "attempts": -5},
+        {"attempts": -32767, "rescues": 32767},
+    ],
+)
+def test_engine_columns_that_cancel_each_other_out_are_reset_too(
+    queue: Queue, columns: dict[str, int]
+) -> None:
+    row = queue.insert(**columns)
+    assert (row["claim_seq"], row["attempts"], row["rescues"]) == (0, 0, 0)
+
+
+def test_the_workers_own_lane_is_not_for_producers(queue: Queue) -> None:
+    assert queue.insert(provider="local", model="pages")["error_code"] == "invalid_request"

@@ -175,6 +175,13 @@ sa.Index(
     postgresql_where=sa.text("dedupe_key IS NOT NULL"),
 )
 
+llm_turns = sa.Table(
+    "llm_turns",
+    metadata,
+    sa.Column("id", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("parent_id", UUID, nullable=False),
+)
+
 llm_dedupe_keys = sa.Table(
     "llm_dedupe_keys",
     metadata,
