@@ -28,6 +28,7 @@ from bench import (
     overhead,
     settle,
     snapshot,
+    status,
 )
 from bench.report import write_report
 from bench.rig import connect, machine
@@ -182,6 +183,18 @@ def _bill(folder: Path, calls: int) -> Figures:
 def _usage(folder: Path, calls: int) -> Figures:
     """llmreq token-usage beside a plain SUM over the ledger."""
     return money.usage(calls, folder)
+
+
+@bench.command("status")
+@measured("status")
+@click.option(
+    "--lanes", default=100_000, show_default=True, help="And as many budgets, twice as many tenants."
+)
+@click.option("--ended", default=100_000, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
+def _status(folder: Path, lanes: int, ended: int, rounds: int) -> Figures:  # noqa: ARG001
+    """llmreq status and the views over very many lanes, most closed or delayed."""
+    return status.run(lanes, ended, rounds)
 
 
 @bench.command("chunking")

@@ -70,7 +70,7 @@ def run(lanes: int, ended: int, rounds: int) -> dict[str, Any]:
         figures: dict[str, Any] = {"lanes": lanes, "ended": ended}
         for name, query in _READS.items():
             figures[f"{name}_seconds"] = median(_seconds(connection, query) for _ in range(rounds))
-        for command in ("status", "status --json", "limits list", "budgets list", "doctor"):
+        for command in ("status", "status --json", "limits list", "budgets list"):
             name = command.replace(" ", "_").replace("--", "")
             figures[f"{name}_command_seconds"] = median(
                 _command(url, *command.split()) for _ in range(rounds)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import psycopg
 
 from llmreq.database.connection import connect, database_url
 from llmreq.database.migrate import require_current
-from llmreq.producer import steps
-from llmreq.producer.client import Client
 from llmreq.settings import load_settings
+
+if TYPE_CHECKING:
+    from llmreq.producer.client import Client
 
 
 def ready_url() -> str:
@@ -23,6 +24,8 @@ def ready_url() -> str:
 
 def ready_client() -> Client:
     """A client on the database in force."""
+    from llmreq.producer.client import Client  # knows SQLAlchemy's connections, too: slow to load
+
     return Client(ready_url())
 
 
@@ -33,4 +36,6 @@ def ready_connection() -> psycopg.Connection[Any]:
 
 def resolve(client: Client, text: str) -> UUID:
     """The request that a whole id, or its first or last digits, name."""
+    from llmreq.producer import steps
+
     return client.run(steps.find(text))

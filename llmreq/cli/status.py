@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import click
 
-from llmreq.cli.context import ready_connection
+from llmreq.cli.context import ready_url
 from llmreq.cli.output import dollars, fields_of, json_option, table, write_json, write_line
+from llmreq.database.connection import connect
 from llmreq.limits import STATUS_JSON_ROWS, STATUS_ROWS
 from llmreq.reports.status import Status, read_status
 
@@ -38,8 +41,8 @@ def status(limit: int | None, as_json: bool) -> None:
     llmreq status
     llmreq status --json | jq .waiting
     """
-    with ready_connection() as connection:
-        now = read_status(connection, limit or (STATUS_JSON_ROWS if as_json else STATUS_ROWS))
+    connecting = partial(connect, ready_url(), application_name="llmreq cli")
+    now = read_status(connecting, limit or (STATUS_JSON_ROWS if as_json else STATUS_ROWS))
     if as_json:
         write_json(fields_of(now))
     else:

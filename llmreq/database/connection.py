@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 
 import orjson
 import psycopg
-import sqlalchemy as sa
 from psycopg import AsyncConnection, AsyncCursor, Connection, Cursor, pq
 from psycopg.abc import PQGen
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -167,6 +166,8 @@ def loads_exactly(data: str | bytes) -> Any:
 
 def sqlalchemy_url(url: str) -> str:
     """The same address for SQLAlchemy and psycopg 3, password included: never print it."""
+    import sqlalchemy as sa  # takes a fifth of a second, which most commands can do without
+
     given = _parameters(url)
     host, port = given.pop("host", None), given.pop("port", None)
     query = {name: str(value) for name, value in given.items() if name not in ("user", "password", "dbname")}

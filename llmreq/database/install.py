@@ -7,10 +7,12 @@ differs from the one the database carries. So the migrations only ever deal with
 from __future__ import annotations
 
 import hashlib
-
-import sqlalchemy as sa
+from typing import TYPE_CHECKING
 
 from llmreq.database.statements import sql_files
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
 
 # Column defaults stand on these two, so they come before the tables and are never dropped.
 _BASE = ("now", "uuid7")
@@ -62,12 +64,10 @@ def install_rest(connection: sa.Connection) -> None:
             if path.stem not in _BASE:
                 _run(connection, path.read_text())
     connection.exec_driver_sql("SELECT llmreq_ensure_partitions()")
-    connection.execute(
-        sa.text(
-            "INSERT INTO llmreq_meta (key, value) VALUES ('sql', :value)"
-            " ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value, updated_at = llmreq_now()"
-        ),
-        {"value": wanted},
+    connection.exec_driver_sql(
+        "INSERT INTO llmreq_meta (key, value) VALUES ('sql', %s)"
+        " ON CONFLICT (key) DO UPDATE SET value = EXCLUDED.value, updated_at = llmreq_now()",
+        (wanted,),
     )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
@@ -34,18 +36,21 @@ class Status:
     more: dict[str, int] = field(default_factory=dict)
 
 
-def read_status(connection: psycopg.Connection[Any], limit: int) -> Status:
-    """Look at everything once; at most `limit` rows of each topic. Each topic is of its own instant."""
-    with connection.transaction():
-        ask(connection, "wide_look")
-        lanes = read_lanes(connection, limit)
-        workers = ask_page(connection, "workers", limit=limit)
-        budgets = ask_page(connection, "list_budgets", id=None, by_use=True, limit=limit)
-        spent = ask(connection, "spend_today", limit=limit)
-    day = dict(spent[0])  # which carries the sums
+def read_status(connecting: Callable[[], psycopg.Connection[Any]], limit: int) -> Status:
+    """Look at everything once; at most `limit` rows of each topic. Each topic is of its own instant.
+
+    The lanes on one connection, the books on another: with a hundred thousand lanes and budgets both take half a second.
+    """
+    with ThreadPoolExecutor(1) as beside:
+        books = beside.submit(_read_books, connecting, limit)
+        with connecting() as connection, connection.transaction():
+            ask(connection, "wide_look")
+            lanes = read_lanes(connection, limit)
+    workers, budgets, spent = books.result()
+    day = spent.rows[0]  # which carries the sums
     rows = [
-        {name: value for name, value in row.items() if name not in ("total", "day_usd", "day_known_usd")}
-        for row in spent
+        {name: value for name, value in row.items() if name not in ("day_usd", "day_known_usd")}
+        for row in spent.rows
         if row["lane"] is not None
     ]
     pages = {
@@ -54,7 +59,7 @@ def read_status(connection: psycopg.Connection[Any], limit: int) -> Status:
         "workers": workers,
         "blocked": lanes.blocked,
         "unpriced": lanes.unpriced,
-        "spend": Page(rows, day["total"] - len(rows)),
+        "spend": Page(rows, spent.more if rows else 0),
         "budgets": budgets,
     }
     return Status(
@@ -64,3 +69,14 @@ def read_status(connection: psycopg.Connection[Any], limit: int) -> Status:
         known_usd=day["day_known_usd"],
         more={name: page.more for name, page in pages.items() if page.more},
     )
+
+
+def _read_books(connecting: Callable[[], psycopg.Connection[Any]], limit: int) -> tuple[Page, Page, Page]:
+    """Who works, what budgets there are, what today costs."""
+    with connecting() as connection, connection.transaction():
+        ask(connection, "wide_look")
+        return (
+            ask_page(connection, "workers", limit=limit),
+            ask_page(connection, "list_budgets", id=None, by_use=True, limit=limit),
+            ask_page(connection, "spend_today", limit=limit),
+        )

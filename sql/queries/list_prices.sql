@@ -1,6 +1,6 @@
 -- The price in force of every model and threshold; with "all" also the versions before and after it.
 SELECT p.id, p.provider, p.model, p.min_prompt_tokens, p.service_tier, p.batch,
-       CASE WHEN isfinite(p.valid_from) THEN p.valid_from END AS valid_from,
+       CASE WHEN p.valid_from > '-infinity' THEN p.valid_from END AS valid_from,
        p.input_usd_per_mtok, p.cache_read_usd_per_mtok, p.cache_write_5m_usd_per_mtok, p.cache_write_1h_usd_per_mtok,
        p.output_usd_per_mtok, p.source
 FROM llm_prices p

@@ -49,6 +49,10 @@ def test_moments_that_never_were_or_will_be_spoil_no_command(run: Run, queue: Qu
     for arguments in (*LISTS, ["prices", "list", "--all"]):
         well(run, *arguments)
         well(run, *arguments, "--json")
+    valid = {
+        row["model"]: row["valid_from"] for row in documents(run("prices", "list", "mine", "--all", "--json"))
+    }
+    assert valid == dict.fromkeys(("m", "n"), READ["infinity"].isoformat())
     listed = {row["id"]: row for row in documents(run("list", "--json"))}
     assert set(listed) == {good, *map(str, odd)}
     for id, at in odd.items():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -10,9 +11,10 @@ import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from llmreq.database.connection import sqlalchemy_url
-from llmreq.database.migrate import migrate, require_current
+from llmreq.database.migrate import _config, migrate, newest_revision, require_current
 from llmreq.database.schema import metadata
 from llmreq.errors import DatabaseUnavailableError, ErrorCode
 
@@ -77,6 +79,24 @@ def test_the_error_codes_of_python_and_of_sql_are_the_same(database: str) -> Non
     with psycopg.connect(database) as connection:
         codes = {code for (code,) in connection.execute("SELECT code FROM llmreq_error_rules()")}
     assert codes == {code.value for code in ErrorCode}
+
+
+def test_the_newest_revision_by_its_files_name_is_alembics_head() -> None:
+    assert newest_revision() == ScriptDirectory.from_config(_config()).get_current_head()
+
+
+def test_a_command_that_reads_loads_neither_sqlalchemy_nor_alembic(database: str) -> None:
+    program = (
+        "import sys; from llmreq.cli.main import cli; cli(['status'], standalone_mode=False);"
+        "sys.exit(', '.join({'sqlalchemy', 'alembic'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        env={**os.environ, "LLMREQ_DATABASE_URL": database},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == "\n"
 
 
 def test_a_database_that_is_down_is_one_clear_line() -> None:

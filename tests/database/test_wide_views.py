@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from llmreq.database.statements import sql_files
-from llmreq.reports.status import read_status
+from llmreq.database.statements import sql_files, statement
+from llmreq.reports.lanes import read_lanes
 from tests.engine.queue import Queue
 from tests.odd_rows import MOMENTS, READ, odd_request, unguarded
 
@@ -59,8 +59,8 @@ def queue(database: str) -> Iterator[Queue]:
 def mixed(queue: Queue) -> Queue:
     """Lanes, requests, budgets and workers in every state, the same in each run."""
     queue.run("SELECT setseed(0.4)")
-    for statement in (WORKERS, LANES, BUDGETS, REQUESTS):
-        unguarded(queue, statement)
+    for rows in (WORKERS, LANES, BUDGETS, REQUESTS):
+        unguarded(queue, rows)
     return queue
 
 
@@ -124,7 +124,8 @@ def test_no_view_and_no_status_calls_a_function_for_each_lane_or_budget(mixed: Q
     with mixed.connection.transaction():
         for view in ("waiting", "lane_health", "lane_depth", "queue_depth", "budget_status"):
             mixed.all(f"SELECT * FROM llmreq_{view}")
-        read_status(mixed.connection, 20)
+        read_lanes(mixed.connection, 20)
+        mixed.all(statement("list_budgets") % {"id": "NULL", "by_use": "true", "limit": 20})
         called = mixed.all(
             # But a budget's name, in the words of the view that says which one is waited for.
             "SELECT funcname, calls FROM pg_stat_xact_user_functions WHERE calls > 60 AND funcname <> 'llmreq_budget_name'"
