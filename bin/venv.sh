@@ -14,6 +14,11 @@ llmreq_find_python() {
 }
 
 llmreq_make_venv() {
+  # Two commands at once: the second waits for the first one's environment instead of taking it away.
+  if command -v flock >/dev/null; then
+    exec 9>.venv.lock
+    flock 9
+  fi
   local stamp=.venv/llmreq-stamp wanted
   # A moved checkout or another pyproject.toml makes the environment anew.
   wanted="$PWD $(cksum <pyproject.toml)"
@@ -31,6 +36,7 @@ llmreq_make_venv() {
 }
 
 llmreq_make_venv
+exec 9>&-
 # Nothing of the caller's Python may leak in.
 unset PYTHONPATH PYTHONHOME
 VIRTUAL_ENV=$PWD/.venv

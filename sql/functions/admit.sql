@@ -128,7 +128,7 @@ BEGIN
     JOIN llm_requests r ON r.id = a.id
     CROSS JOIN LATERAL (
       SELECT a.code IS NOT NULL AND c.lane IS NULL AS ends, c.lane, c.route_position
-      FROM llmreq_next_candidate(CASE WHEN a.code IS NOT NULL THEN r.route_id END, r.route_position) c) n
+      FROM llmreq_next_candidate(CASE WHEN a.code IS NOT NULL THEN r.route_id END, r.route_position, r.task_type) c) n
     WHERE q.id = a.id AND q.id = ANY (ARRAY(SELECT x.id FROM unnest(v_ends) x));
     PERFORM llmreq_turn_pages(x.parents) FROM (
       SELECT array_agg(DISTINCT q.parent_id) AS parents FROM llm_requests q

@@ -110,9 +110,10 @@ BEGIN
       SELECT d FROM llm_due d WHERE d.provider = v_name AND d.due_at >= v_low AND d.due_at <= p_now ORDER BY d.due_at LIMIT p_limit);
     IF cardinality(v_found) >= p_limit THEN
       v_found := v_found[1 : p_limit / 2] || ARRAY(
-        SELECT d FROM llm_due d
-        WHERE d.provider = v_name AND d.due_at <= p_now AND d.due_at > (v_found[p_limit / 2]).due_at
-        ORDER BY d.due_at DESC LIMIT p_limit - p_limit / 2);
+        SELECT d FROM (
+          SELECT d FROM llm_due d WHERE d.provider = v_name AND d.due_at >= v_low AND d.due_at <= p_now
+          ORDER BY d.due_at DESC LIMIT p_limit) x
+        WHERE (d).lane <> ALL (ARRAY(SELECT f.lane FROM unnest(v_found[1 : p_limit / 2]) f)) LIMIT p_limit - p_limit / 2);
     END IF;
     v_due := v_due || v_found;
     IF coalesce(v_moved < p_now - interval '2 s' OR v_moved > p_now, true) THEN

@@ -132,7 +132,7 @@ BEGIN
       c.outcome, (coalesce(rule.charged, true) AND NOT s.unsent)::integer + c.attempts, c.max_attempts, rule.retry, rule.fallback,
       c.cancel_requested_at IS NOT NULL, c.error_code,
       llmreq_mistakes(c.validation_errors) IS NOT DISTINCT FROM llmreq_mistakes(o.validation_errors),
-      o.max_output_tokens, c.route_id, c.route_position, o.step, s.unsent) n
+      o.max_output_tokens, c.route_id, c.route_position, o.step, s.unsent, c.task_type) n
     WHERE c.class IN ('live', 'adopted', 'late', 'deleted')
   ), booked AS (
     INSERT INTO llm_attempts AS a (

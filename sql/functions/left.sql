@@ -19,9 +19,8 @@ BEGIN
          coalesce(sum(n.due) FILTER (WHERE NOT n.open), 0)
   INTO running, movable, later, stuck
   FROM (
-    SELECT count(*) FILTER (WHERE r.scheduled_at <= v_now OR r.attempts > 0 OR r.wait_reason IN ('backoff', 'rate_limit')) AS due,
-           count(*) FILTER (WHERE NOT (r.scheduled_at <= v_now OR r.attempts > 0
-                                       OR coalesce(r.wait_reason IN ('backoff', 'rate_limit'), false))) AS later,
+    SELECT count(*) FILTER (WHERE r.scheduled_at <= v_now OR r.claimed_at IS NOT NULL) AS due,
+           count(*) FILTER (WHERE NOT (r.scheduled_at <= v_now OR r.claimed_at IS NOT NULL)) AS later,
            llmreq_served(r.lane) AND NOT llmreq_paused(r.lane)
              AND NOT EXISTS (SELECT FROM llm_lanes l WHERE l.lane = r.lane AND l.breaker_opened > 3) AS open
     FROM llm_requests r WHERE r.status = 'pending' AND r.budget_id IS NULL

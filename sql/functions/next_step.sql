@@ -9,7 +9,7 @@
 CREATE OR REPLACE FUNCTION llmreq_next_step(
   p_outcome text, p_attempts integer, p_max_attempts integer, p_retry text, p_fallback boolean, p_cancelled boolean,
   p_last_code text, p_same_mistake boolean, p_output_cap integer, p_route_id integer, p_route_position integer,
-  p_step text, p_unsent boolean,
+  p_step text, p_unsent boolean, p_task_type text,
   OUT next text, OUT lane text, OUT route_position smallint
 )
 LANGUAGE plpgsql STABLE
@@ -42,7 +42,7 @@ BEGIN
   END;
   next := CASE WHEN v_again THEN p_retry ELSE 'failed' END;
   IF NOT v_again AND p_fallback AND p_route_id IS NOT NULL THEN
-    SELECT c.lane, c.route_position INTO lane, route_position FROM llmreq_next_candidate(p_route_id, p_route_position) c;
+    SELECT c.lane, c.route_position INTO lane, route_position FROM llmreq_next_candidate(p_route_id, p_route_position, p_task_type) c;
     IF lane IS NOT NULL THEN
       next := 'fallback';
       RETURN;
@@ -58,8 +58,11 @@ BEGIN
 END
 $$;
 
--- llmreq_next_candidate(route, position) → (lane, route_position): the first open candidate behind that place; NULLs where there is none
-CREATE OR REPLACE FUNCTION llmreq_next_candidate(p_route_id integer, p_position integer, OUT lane text, OUT route_position smallint)
+-- llmreq_next_candidate(route, position, task_type) → (lane, route_position): the first open candidate behind that place that can take it;
+-- NULLs where there is none
+CREATE OR REPLACE FUNCTION llmreq_next_candidate(
+  p_route_id integer, p_position integer, p_task_type text, OUT lane text, OUT route_position smallint
+)
 LANGUAGE plpgsql STABLE
 AS $$
 BEGIN
@@ -68,7 +71,7 @@ BEGIN
   END IF;
   SELECT c.lane, c.position INTO lane, route_position
   FROM llm_routes t CROSS JOIN LATERAL unnest(t.candidates) WITH ORDINALITY AS c (lane, position)
-  WHERE t.id = p_route_id AND c.position > p_position AND llmreq_open(c.lane)
+  WHERE t.id = p_route_id AND c.position > p_position AND llmreq_can_take(c.lane, p_task_type) AND llmreq_open(c.lane)
   ORDER BY c.position LIMIT 1;
 END
 $$;

@@ -33,6 +33,11 @@ BEGIN
 END
 $$;
 
+-- llmreq_can_take(lane, task_type) → whether a route may send such a task there: local/rules only takes what rules can do
+CREATE OR REPLACE FUNCTION llmreq_can_take(p_lane text, p_task_type text) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN p_lane <> 'local/rules' OR p_task_type = ANY ('{chunking,classification,end,entities,entity_extraction,keywords,language,language_detection,semantic_chunking,start,summarization,summary,tagging,text,type}'::text[]);
+
 -- llmreq_route(task_type, complexity, quality, provider) → (route_id, position, lane)
 -- The most specific enabled route, and its first candidate that is open; where none is, its first candidate.
 -- With a provider named, only that provider's candidates count. PL/pgSQL, because it runs for every INSERT and keeps its plan.
@@ -58,7 +63,7 @@ BEGIN
   LIMIT 1;
   FOR i IN 1 .. coalesce(cardinality(v_candidates), 0) LOOP
     v_lane := v_candidates[i];
-    CONTINUE WHEN split_part(v_lane, '/', 1) <> p_provider;
+    CONTINUE WHEN split_part(v_lane, '/', 1) <> p_provider OR NOT llmreq_can_take(v_lane, p_task_type);
     v_open := llmreq_open(v_lane);
     IF lane IS NULL OR v_open THEN
       lane := v_lane;

@@ -181,22 +181,22 @@ DECLARE
   v_count integer;
 BEGIN
   WITH head AS MATERIALIZED (
-    SELECT r.id, r.route_id FROM llm_requests r
+    SELECT r.id, r.route_id, r.task_type FROM llm_requests r
     WHERE r.status = 'pending' AND r.budget_id IS NULL AND r.lane = p_lane AND r.route_id IS NOT NULL
     ORDER BY r.lane, r.tenant_id, r.priority, r.scheduled_at, r.id LIMIT p_limit * 10
     FOR NO KEY UPDATE SKIP LOCKED
   ), target AS MATERIALIZED (
-    SELECT t.id AS route_id, first.lane, first.position
+    SELECT t.id AS route_id, x.task_type, first.lane, first.position
     FROM llm_routes t
+    JOIN (SELECT DISTINCT h.route_id, h.task_type FROM head h) x ON x.route_id = t.id
     CROSS JOIN LATERAL (
       SELECT c.lane, c.position FROM unnest(t.candidates) WITH ORDINALITY AS c (lane, position)
-      WHERE llmreq_open(c.lane) ORDER BY c.position LIMIT 1) first
-    WHERE t.id IN (SELECT h.route_id FROM head h)
+      WHERE llmreq_can_take(c.lane, x.task_type) AND llmreq_open(c.lane) ORDER BY c.position LIMIT 1) first
   )
   UPDATE llm_requests q
   SET lane = target.lane, route_position = target.position, claim_seq = q.claim_seq + 1, wait_reason = NULL, error_code = NULL,
       error_message = NULL, updated_at = llmreq_now()
-  FROM head JOIN target USING (route_id)
+  FROM head JOIN target USING (route_id, task_type)
   WHERE q.id = head.id;
   GET DIAGNOSTICS v_count = ROW_COUNT;
   RETURN v_count;

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from llmreq.text.rules import _TASKS
 from tests.engine.queue import Queue
 
 
@@ -34,6 +35,23 @@ def test_a_routed_request_goes_on_to_its_next_candidate_when_nobody_answers(queu
         unsent(queue, worker)
         queue.advance(seconds=10)
     assert queue.request(row)["route_position"] == 2
+
+
+def test_a_route_sends_to_the_local_tier_only_what_rules_can_do(queue: Queue) -> None:
+    listed = queue.one(
+        "SELECT array_agg(t) AS can FROM unnest(%s::text[]) t WHERE llmreq_can_take('local/rules', t)",
+        sorted(_TASKS),
+    )
+    assert listed["can"] == sorted(_TASKS)
+    worker = queue.worker("openai", "local/rules", lease=10**6)
+    queue.run(
+        "INSERT INTO llm_lanes (lane, provider, model, paused) VALUES ('openai/*', 'openai', '*', true)"
+    )
+    row = queue.one("INSERT INTO llm_requests (content) VALUES ('hi') RETURNING *")
+    queue.run("SELECT llmreq_explain_waiting()")
+    assert queue.claim(worker) == []
+    assert (queue.request(row)["lane"], queue.request(row)["status"]) == (row["lane"], "pending")
+    assert row["lane"].startswith("openai/")
 
 
 def test_a_draining_worker_does_not_wait_for_a_provider_that_stays_away(queue: Queue) -> None:
