@@ -33,6 +33,7 @@ class Session:
     answer: Answer | None = field(default=None, init=False)
     _busy: bool = field(default=False, init=False)
     _now: datetime | None = field(default=None, init=False)
+    _deadlock_ms: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
         self._pg = pq.PGconn.connect(self.url.encode())
@@ -82,6 +83,12 @@ class Session:
         if self._now != now:
             self.run("SELECT set_config('llmreq.now', $1, false)", now.isoformat())
             self._now = now
+
+    def set_deadlock_timeout(self, milliseconds: int) -> None:
+        """How long it waits for a lock before it looks for a deadlock."""
+        if self._deadlock_ms != milliseconds and not self._busy and not self.in_transaction:
+            self.run(f"SET deadlock_timeout = '{milliseconds}ms'")
+            self._deadlock_ms = milliseconds
 
     def run(self, sql: str, *parameters: object) -> Answer:
         """Start a statement and wait for its answer."""

@@ -16,6 +16,13 @@ from tests.permutations.step import Played
 from tests.permutations.stops import STOP, Stops
 from tests.permutations.verbs import Claim, Verb, claim, claims_of, finish, insert
 
+DEADLOCK_MS = 20
+"""Soon, so that a deadlock shows as one, and not as an engine's lock time-out."""
+
+PRODUCTION_DEADLOCK_MS = 1000
+"""Postgres's own. For a statement that somebody writes by hand over many rows, in whatever order it meets them: the
+engine's lock time-outs are shorter, so it is the engine that gives way."""
+
 
 class Document(NamedTuple):
     """A paginated request and its pages, in order."""
@@ -39,6 +46,7 @@ class Stage:
         self.stops = Stops(self.queue, self._tables)
         count_ids(self.queue)
         self._deadlocks = 0
+        self._deadlock_ms = DEADLOCK_MS
         self._watcher = Session(url, "watcher")
         self._sessions: dict[str, Session] = {}
 
@@ -129,10 +137,10 @@ class Stage:
         self.books.check_idle(self.queue)
 
     def session(self, name: str) -> Session:
-        """The session of that name; its deadlocks show at once, and not as a lock time-out."""
+        """The session of that name; its deadlocks show after the time that the play says."""
         if name not in self._sessions:
             self._sessions[name] = Session(self.url, name)
-            self._sessions[name].run("SET deadlock_timeout = '20ms'")
+        self._sessions[name].set_deadlock_timeout(self._deadlock_ms)
         return self._sessions[name]
 
     def discard(self, session: Session) -> None:
@@ -160,8 +168,9 @@ class Stage:
             return STOP
         return next((name for name, each in self._sessions.items() if each.pid == pid), f"pid {pid}")
 
-    def play(self, order: Order, verbs: Mapping[str, Verb]) -> Played:
+    def play(self, order: Order, verbs: Mapping[str, Verb], *, deadlock_ms: int = DEADLOCK_MS) -> Played:
         """Take these steps; then nothing is open any more. AssertionError tells the story, if a rule was broken."""
+        self._deadlock_ms = deadlock_ms
         play = Play(self, verbs)
         try:
             play.run(order)

@@ -79,7 +79,7 @@ def test_a_tidy_a_rescue_and_a_late_answer(stage: Stage, order: Order) -> None:
 
 
 @pytest.mark.parametrize("name", ["learn", "explain_waiting", "sweep_pages", "sweep_orphans", "expire"])
-@interleaved(a="chore commit", b="finish commit", c="claim commit", most=8)
+@interleaved(a="chore commit", b="finish commit", c="claim commit", most=4)
 def test_a_chore_beside_an_answer_and_a_claim(stage: Stage, order: Order, name: str) -> None:
     document = stage.document(2)
     stage.insert(4)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.permutations.orders import Order, interleaved, orders
-from tests.permutations.stage import Stage
+from tests.permutations.stage import PRODUCTION_DEADLOCK_MS, Stage
 from tests.permutations.verbs import cancel, delete, finish, retry
 
 
@@ -92,4 +92,8 @@ def test_a_whole_document_is_deleted_while_its_pages_end(stage: Stage, order: Or
     document = stage.document(2)
     worker = stage.queue.worker()
     calls = stage.claim(worker)
-    stage.play(order, {"a.delete": delete(document.id, *document.pages), "b.finish": finish(worker, *calls)})
+    stage.play(
+        order,
+        {"a.delete": delete(document.id, *document.pages), "b.finish": finish(worker, *calls)},
+        deadlock_ms=PRODUCTION_DEADLOCK_MS,
+    )

@@ -29,7 +29,11 @@ def test_a_call_that_is_cancelled_while_its_answer_comes(stage: Stage, order: Or
 
 
 @pytest.mark.parametrize("columns", FROZEN, ids=lambda columns: next(iter(columns)))
-@interleaved(a="finish commit", b="edit commit")
+@orders(
+    "b.edit a.finish a.commit b.commit",
+    "a.finish b.edit a.commit b.commit",
+    "a.finish+b.edit a.commit b.commit",
+)
 def test_a_row_in_flight_refuses_an_edit_of_what_its_claim_took(
     stage: Stage, order: Order, columns: dict[str, str]
 ) -> None:
