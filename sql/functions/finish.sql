@@ -342,6 +342,9 @@ DECLARE
   a llm_attempts;
 BEGIN
   IF p_gone THEN
+    IF llmreq_exists(p_id) THEN
+      RETURN NULL;  -- not gone, but held by somebody, whose booking it is
+    END IF;
     SELECT * INTO a FROM llm_attempts x
     WHERE x.request_id = p_id AND x.claim_seq = p_claim_seq AND x.claimed_at = p_claimed_at
     FOR NO KEY UPDATE SKIP LOCKED;

@@ -109,7 +109,8 @@ def _read(result: pq.abc.PGresult) -> Answer:
         state = result.error_field(pq.DiagnosticField.SQLSTATE)
         primary = result.error_field(pq.DiagnosticField.MESSAGE_PRIMARY)
         detail = result.error_field(pq.DiagnosticField.MESSAGE_DETAIL)
-        message = b": ".join(part for part in (primary, detail) if part).decode(errors="replace")
+        context = result.error_field(pq.DiagnosticField.CONTEXT)
+        message = b": ".join(part for part in (primary, detail, context) if part).decode(errors="replace")
         return Answer((), (state or b"08006").decode(), message)
     names = [(result.fname(n) or b"").decode() for n in range(result.nfields)]
     return Answer([
