@@ -60,9 +60,10 @@ BEGIN
            coalesce(r.attempts, a.attempt) AS attempts, r.max_attempts, r.hold_usd, r.hold_tokens, r.unpriced, r.error_code,
            r.validation_errors, r.cancel_requested_at, r.route_id, r.route_position,
            coalesce(r.estimated_tokens, a.estimated_tokens) AS estimated_tokens, r.held_input_tokens, r.held_output_tokens,
-           -- Of a request that was deleted, its booking says whose call it was.
-           CASE WHEN r.id IS NULL THEN a.run_id ELSE r.run_id END AS run_id, r.parent_id, r.pages, coalesce(r.tenant_id, a.tenant_id) AS tenant_id,
-           coalesce(r.agent_id, a.agent_id) AS agent_id, coalesce(r.task_type, a.task_type) AS task_type, coalesce(r.kind, a.kind) AS kind,
+           -- Whose call it was its booking says, where there is one: the request may have been edited since, or deleted.
+           CASE WHEN a.request_id IS NOT NULL THEN a.run_id ELSE r.run_id END AS run_id, r.parent_id, r.pages,
+           coalesce(a.tenant_id, r.tenant_id) AS tenant_id, coalesce(a.agent_id, r.agent_id) AS agent_id,
+           coalesce(a.task_type, r.task_type) AS task_type, coalesce(a.kind, r.kind) AS kind,
            a.request_id IS NOT NULL AS booked, a.cost_usd AS booked_usd, a.ceiling_usd AS booked_ceiling,
            a.bound_tokens AS booked_bound, coalesce(a.lane, r.lane) AS called_lane,
            CASE
