@@ -210,7 +210,9 @@ async def _rows(
     Each JSON value is decoded on its own: one that cannot be is an `Unreadable`.
     """
     async with connection.cursor(binary=True, row_factory=args_row(shape)) as cursor:
-        if has_json:  # only then: it copies every loader there is, which a poll ten times a second would notice
+        if (
+            has_json
+        ):  # only then: it copies every loader there is, which a poll ten times a second would notice
             set_json_loads(_decoded, cursor)
         await cursor.execute(query, parameters)
         return await cursor.fetchall()
