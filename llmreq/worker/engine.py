@@ -153,7 +153,7 @@ async def read(
         "caps": [each.max_output_tokens for each in taken],
         "most_bytes": most_bytes,
     }
-    return await _rows(connection, _as_read, _READ, parameters)
+    return await _rows(connection, _as_read, _READ, parameters, has_json=True)
 
 
 async def read_documents(
@@ -161,7 +161,8 @@ async def read_documents(
 ) -> dict[UUID, ReadDocument]:
     """Asked apart, because most claims have nothing behind them."""
     parameters = {"ids": list(ids), "most_bytes": most_bytes}
-    return {row.id: row for row in await _rows(connection, ReadDocument, _READ_DOCUMENTS, parameters)}
+    rows = await _rows(connection, ReadDocument, _READ_DOCUMENTS, parameters, has_json=True)
+    return {row.id: row for row in rows}
 
 
 async def finish(
@@ -197,14 +198,22 @@ def _decoded(data: str | bytes) -> Any:
 
 
 async def _rows(
-    connection: psycopg.AsyncConnection[Any], shape: Callable[..., Shape], query: str, parameters: Any
+    connection: psycopg.AsyncConnection[Any],
+    shape: Callable[..., Shape],
+    query: str,
+    parameters: Any,
+    *,
+    has_json: bool = False,
 ) -> list[Shape]:
     """In binary, where no DateStyle and no other setting of a session changes what a value looks like.
 
     Each JSON value is decoded on its own: one that cannot be is an `Unreadable`.
     """
     async with connection.cursor(binary=True, row_factory=args_row(shape)) as cursor:
-        set_json_loads(_decoded, cursor)
+        if (
+            has_json
+        ):  # only then: it copies every loader there is, which a poll ten times a second would notice
+            set_json_loads(_decoded, cursor)
         await cursor.execute(query, parameters)
         return await cursor.fetchall()
 

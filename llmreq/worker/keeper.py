@@ -8,10 +8,12 @@ take turns on one, those that may take long on the other. A turn is bounded by t
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 
 import structlog
 
@@ -25,6 +27,9 @@ log = structlog.get_logger()
 
 GATE_SECONDS = 0.5
 """How often a chore that may not run now looks whether it may again."""
+
+TICK_SECONDS = 0.5
+"""Chores begin at multiples of this after the worker's start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +76,7 @@ class Keeper:
         self._links = (quick, slow)
         self._retention = Retention(slow, retention_days, CHORE_SILENCE_SECONDS["retention"])
         self._may_run = may_run
+        self._began_at = monotonic()
         self._loops = [
             Loop(each.name, partial(self._turn, each), longest_pause_seconds=CHORE_LONGEST_PAUSE_SECONDS)
             for each in chores(lease_seconds)
@@ -98,7 +104,12 @@ class Keeper:
         else:
             await self._do(chore)
         # Workers spread out, so that a fleet does not do the same chore at the same instant.
-        return chore.period_seconds * random.uniform(0.8, 1.2)  # noqa: S311
+        return self._until_tick(chore.period_seconds * random.uniform(0.8, 1.2))  # noqa: S311
+
+    def _until_tick(self, seconds: float) -> float:
+        """Of one worker, chores wake together: to wake costs an idle process more than what most of them do."""
+        now = monotonic() - self._began_at
+        return math.ceil((now + seconds) / TICK_SECONDS) * TICK_SECONDS - now
 
     async def _do(self, chore: Chore) -> None:
         async with self._links[chore.slow].use(chore.silence_seconds) as connection:

@@ -76,6 +76,7 @@ class Replay:
             stopped.cancel()
         self.is_over = True
         self.settler.give_head_start(0)
+        await self.link.close()  # a connection is dear, and a minute long
         return REPLAY_LOOK_SECONDS
 
     async def _identify(self) -> None:

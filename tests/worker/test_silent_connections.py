@@ -130,6 +130,7 @@ def test_a_worker_goes_on_when_all_its_connections_go_silent(
         fleet.start()
         for name in ("llmreq heart", "llmreq claimer", "llmreq chores"):
             until(f"a session of {name}", lambda name=name: table.all(sessions, name))
+        until("the spool's session to be given back", lambda: not table.all(sessions, "llmreq replay"))
         proxy.freeze()
         before = table.one("SELECT id, now() AS frozen_at FROM llm_workers")
         row = table.insert(provider="openai", model="gpt-6-luna", content="hi")
