@@ -46,19 +46,19 @@ def freeze_a_worker_briefly(scene: Scene) -> str:
 
 def terminate_workers(scene: Scene) -> str:
     for worker in scene.chance.sample(scene.alive(), 2):
-        worker.terminate()
-        if scene.chance.random() < 0.5:
-            worker.terminate()
+        scene.terminate(worker, hurry=scene.chance.random() < 0.5)
         scene.start_worker()
     return "SIGTERM storm"
 
 
 def crash_the_server(scene: Scene) -> str:
+    scene.lose_the_database()
     crash_postgres(scene.server)
     return "Postgres crash"
 
 
 def stop_the_server_for_a_while(scene: Scene) -> str:
+    scene.lose_the_database()
     scene.server.stop()
     time.sleep(scene.chance.uniform(0.5, 2.0))
     scene.server.ensure_running()
@@ -67,6 +67,7 @@ def stop_the_server_for_a_while(scene: Scene) -> str:
 
 def stop_the_server_beyond_the_lease(scene: Scene) -> str:
     """Every worker stays alive: none of their calls may be bought again."""
+    scene.lose_the_database()
     scene.server.stop()
     time.sleep(LEASE_SECONDS * scene.chance.uniform(1.2, 1.8))
     scene.server.ensure_running()
@@ -74,12 +75,14 @@ def stop_the_server_beyond_the_lease(scene: Scene) -> str:
 
 
 def cut_connections(scene: Scene) -> str:
+    scene.lose_the_database()
     scene.proxy.cut()
     return "connections cut"
 
 
 def silence_the_network(scene: Scene) -> str:
     """Nothing comes through, nothing is closed; then everything is cut."""
+    scene.lose_the_database()
     if scene.bouncer_port:
         scene.hurt_all()  # those behind PgBouncer still beat, and are right to think the others dead
     scene.proxy.silence(True)

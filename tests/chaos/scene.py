@@ -67,6 +67,7 @@ class Scene:
         self.census = stack.enter_context(Census(self.url))
         self.hurt: set[int] = set()
         """Processes whose calls may rightly be taken for lost: killed, frozen beyond the lease, or cut off alone."""
+        self.ending: set[int] = set()
         self.orphans: set[int] = set()
         self.deleted: set[str] = set()
         self.deleted_ids: set[str] = set()
@@ -135,6 +136,16 @@ class Scene:
         self.orphans |= pids - {worker.pid}
         worker.kill()
         worker.wait()
+
+    def terminate(self, worker: subprocess.Popen[bytes], hurry: bool) -> None:
+        """Ask it to end, once or twice."""
+        self.ending |= self.processes_of(worker)
+        for _ in range(2 if hurry else 1):
+            worker.terminate()
+
+    def lose_the_database(self) -> None:
+        """Who is told to end without it leaves its answers on disk, and its calls to be taken for lost."""
+        self.hurt |= self.ending
 
     def hurt_all(self) -> None:
         """Every worker that runs may lose its lease now."""

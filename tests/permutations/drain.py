@@ -26,7 +26,9 @@ def drain(queue: Queue, books: Books) -> None:
         if not queue.all(f"SELECT FROM llm_requests WHERE {OPEN} LIMIT 1"):
             return
         worker = queue.worker()
-        queue.one("SELECT llmreq_expire(), llmreq_sweep_orphans(), llmreq_sweep_pages(), llmreq_explain_waiting()")
+        queue.one(
+            "SELECT llmreq_expire(), llmreq_sweep_orphans(), llmreq_sweep_pages(), llmreq_explain_waiting()"
+        )
         queue.rescue()
         _answer(queue, books)
         claims = queue.claim(worker, 200)

@@ -76,10 +76,8 @@ class Rounds:
                 story += f"\n{played}"
                 self.tally.note(played)
                 if nth % self._check_every == self._check_every - 1:
-                    world.settle_what_is_new()
                     self._stage.check()
             story += "\n(and the drain after it)"
-            world.settle_what_is_new()
             self._stage.check()
             self._stage.drain()
             self.tally.counts["lanes found only by the sweep"] += self._stage.books.found_by_sweep

@@ -119,8 +119,15 @@ class Stage:
         """Bring all that is open to its end."""
         drain(self.queue, self.books)
 
+    def catch_up(self) -> None:
+        """What a fleet does within seconds: counts new budgets, turns documents that were held, counts lanes."""
+        self.queue.claim(self.queue.worker(), 0)
+        self.queue.one("SELECT llmreq_sweep_pages()")
+        self.queue.one("SELECT llmreq_tidy()")
+
     def check(self) -> None:
-        """What holds at any time, between transactions."""
+        """What holds at any time, between transactions, once the fleet has caught up."""
+        self.catch_up()
         before, self._deadlocks = self._deadlocks, self._count_deadlocks()
         assert self._deadlocks == before, "there was a deadlock, and a function caught its error"
         self.books.check(self.queue)

@@ -9,11 +9,6 @@ from tests.permutations.stage import Stage
 from tests.permutations.verbs import claim, delete_budget, finish, insert_budget, rescue, update_budget
 
 
-def count_budgets(stage: Stage) -> None:
-    """The next engine call counts what is new."""
-    stage.claim(stage.queue.worker(), 0)
-
-
 def check_caps(stage: Stage) -> None:
     """Nothing is held beyond a cap that was counted before the claim."""
     for budget in stage.queue.all("SELECT * FROM llm_budgets"):
@@ -23,7 +18,7 @@ def check_caps(stage: Stage) -> None:
 @interleaved(a="insert commit", b="insert commit", alike=True)
 def test_two_budgets_are_made_at_once(stage: Stage, order: Order) -> None:
     stage.play(order, {"a.insert": insert_budget("tenant", "x"), "b.insert": insert_budget("tenant", "y")})
-    count_budgets(stage)
+    stage.catch_up()
 
 
 @orders(
@@ -40,13 +35,13 @@ def test_two_budgets_are_made_at_once_and_both_stop_before_they_are_counted(
             "b.insert": insert_budget("tenant", "y").stopping_at("first llm_budgets"),
         },
     )
-    count_budgets(stage)
+    stage.catch_up()
 
 
 @interleaved(a="insert commit", b="insert commit", alike=True)
 def test_the_same_budget_is_made_twice(stage: Stage, order: Order) -> None:
     stage.play(order, {"a.insert": insert_budget("tenant", "x"), "b.insert": insert_budget("tenant", "x")})
-    count_budgets(stage)
+    stage.catch_up()
     assert len(stage.queue.all("SELECT FROM llm_budgets")) == 1
 
 
@@ -72,7 +67,7 @@ def test_a_new_budget_beside_a_claim_and_an_answer(stage: Stage, order: Order) -
             "c.finish": finish(worker, *calls),
         },
     )
-    count_budgets(stage)
+    stage.catch_up()
 
 
 @pytest.mark.parametrize(
@@ -88,7 +83,7 @@ def test_a_budget_is_changed_beside_a_claim(stage: Stage, order: Order, columns:
     worker, other = stage.queue.worker(), stage.queue.worker()
     stage.claim(worker, 2)
     stage.play(order, {"a.update": update_budget("tenant", "x", **columns), "b.claim": claim(other)})
-    count_budgets(stage)
+    stage.catch_up()
 
 
 @interleaved(a="update commit", b="finish commit")
@@ -162,4 +157,4 @@ def test_nobody_waits_for_a_budget_that_is_not_committed(stage: Stage, order: Or
     played = stage.play(order, {"a.insert": insert_budget("tenant", "x"), "b.verb": verbs[verb]})
     assert played["b.verb"].seconds < 0.5
     assert len(played.rows("b.verb")) == {"claim": 2, "finish": 2, "rescue": 1}[verb]
-    count_budgets(stage)
+    stage.catch_up()

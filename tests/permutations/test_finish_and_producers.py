@@ -78,11 +78,22 @@ def test_the_same_report_of_a_deleted_row_twice_is_booked_once(stage: Stage, ord
     stage.play(order, {"a.finish": finish(worker, *calls), "b.finish": finish(worker, *calls)})
 
 
+@orders("a.finish b.finish a.go b.go a.commit b.commit", "a.finish b.finish b.go a.go b.commit a.commit")
+def test_two_crossed_reports_of_deleted_rows(stage: Stage, order: Order) -> None:
+    worker, calls = called(stage, 4)
+    stage.play(("p.delete",), {"p.delete": delete(*(each.id for each in calls))})
+    stage.play(
+        order,
+        {
+            "a.finish": finish(worker, *calls).stopping_at("llm_attempts", 2),
+            "b.finish": finish(worker, *reversed(calls)).stopping_at("llm_attempts", 2),
+        },
+    )
+
+
 def test_a_late_answer_is_booked_where_its_call_was_whatever_the_row_says_now(stage: Stage) -> None:
     silent, (call,) = called(stage)
-    for _ in range(4):
-        stage.queue.advance(seconds=4)
-        stage.queue.worker()
+    stage.queue.advance(seconds=16)
     stage.queue.rescue()
     stage.play(("p.edit",), {"p.edit": edit(call.id, tenant_id="other")})
     stage.play(("a.finish",), {"a.finish": finish(silent, call)})

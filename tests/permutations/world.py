@@ -82,11 +82,6 @@ class World:
             if not beat["alive"]:
                 self.workers[at] = self.stage.queue.worker()
 
-    def settle_what_is_new(self) -> None:
-        """A new budget is counted by the next claim, a provider's new lane by the next tidy."""
-        self.stage.claim(self.stage.queue.worker(), 0)
-        self.stage.queue.one("SELECT llmreq_tidy()")
-
     def draw_verb(self) -> Verb:
         """What a session does next."""
         draws: list[tuple[int, Callable[[], Verb]]] = [
