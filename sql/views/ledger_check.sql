@@ -28,6 +28,7 @@ WITH since AS MATERIALIZED (
                coalesce(b.reasoning_tokens, 0) + coalesce(p.reasoning_tokens, 0)]::bigint[] AS booked_tokens
   FROM llm_requests r LEFT JOIN booked b ON b.request_id = r.id LEFT JOIN pages p ON p.parent_id = r.id AND r.pages IS NOT NULL
   WHERE r.created_at >= (SELECT s.day::timestamp AT TIME ZONE 'UTC' FROM since s) AND (r.pages IS NULL OR coalesce(p.rows, 0) = r.pages)
+    AND NOT EXISTS (SELECT FROM llm_turns t WHERE t.parent_id = r.id)  -- its sums are drawn by the next sweep
 )
 SELECT 'request_cost' AS check_name, c.id::text AS subject, c.booked_usd::text AS expected, c.cost_usd::text AS actual
 FROM compared c WHERE c.cost_usd IS DISTINCT FROM c.booked_usd
