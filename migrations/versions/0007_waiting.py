@@ -34,7 +34,7 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.execute("DROP TABLE llm_turns")
+    op.execute("DROP TABLE llm_turns CASCADE")
     op.execute(
         "ALTER TABLE llm_requests DROP COLUMN images, DROP COLUMN choices, DROP COLUMN unbounded CASCADE"
     )

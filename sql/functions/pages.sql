@@ -83,15 +83,15 @@ BEGIN
            count(*) FILTER (WHERE r.status NOT IN ('completed', 'failed', 'cancelled')) AS open,
            sum(r.input_tokens) AS input_tokens, sum(r.output_tokens) AS output_tokens, sum(r.cache_read_tokens) AS cache_read_tokens,
            sum(r.cache_write_tokens) AS cache_write_tokens, sum(r.reasoning_tokens) AS reasoning_tokens,
-           CASE WHEN count(*) = count(r.cost_usd) THEN sum(r.cost_usd) END AS cost_usd,
+           CASE WHEN count(*) = count(r.cost_usd) THEN coalesce(sum(r.cost_usd), 0) END AS cost_usd,
            (array_agg(format('page %s: %s: %s', r.page, coalesce(r.error_code, r.status), left(r.error_message, 300)) ORDER BY r.page)
             FILTER (WHERE r.status IN ('failed', 'cancelled')))[1] AS first_failure
     INTO c FROM llm_requests r WHERE r.parent_id = p.id;
     UPDATE llm_requests q
-    SET pages_done = c.completed, pages_failed = c.failed, input_tokens = own.input_tokens + c.input_tokens,
-        output_tokens = own.output_tokens + c.output_tokens, cache_read_tokens = own.cache_read_tokens + c.cache_read_tokens,
-        cache_write_tokens = own.cache_write_tokens + c.cache_write_tokens,
-        reasoning_tokens = own.reasoning_tokens + c.reasoning_tokens, cost_usd = own.cost_usd + c.cost_usd, updated_at = v_now
+    SET pages_done = c.completed, pages_failed = c.failed, input_tokens = own.input_tokens + coalesce(c.input_tokens, 0),
+        output_tokens = own.output_tokens + coalesce(c.output_tokens, 0), cache_read_tokens = own.cache_read_tokens + coalesce(c.cache_read_tokens, 0),
+        cache_write_tokens = own.cache_write_tokens + coalesce(c.cache_write_tokens, 0),
+        reasoning_tokens = own.reasoning_tokens + coalesce(c.reasoning_tokens, 0), cost_usd = own.cost_usd + c.cost_usd, updated_at = v_now
     FROM llmreq_own_sums(p.id, p.created_at) own
     WHERE q.id = p.id;
     CONTINUE WHEN p.status <> 'waiting';

@@ -88,13 +88,14 @@ BEGIN
   EXCEPTION WHEN OTHERS THEN
     v_count := 0;
   END;
+  PERFORM set_config('lock_timeout', '20ms', true);  -- all together have waited already
   FOREACH v_id IN ARRAY v_ids LOOP
     BEGIN
       v_count := v_count + llmreq_rescue_requests(p_worker, ARRAY[v_id]);
       SET CONSTRAINTS ALL IMMEDIATE;
       SET CONSTRAINTS ALL DEFERRED;
     EXCEPTION WHEN OTHERS THEN
-      PERFORM llmreq_report('rescue_refused', v_id::text, SQLSTATE);
+      PERFORM llmreq_report('rescue_refused', v_id::text, SQLSTATE) WHERE SQLSTATE <> '55P03';
     END;
   END LOOP;
   RETURN v_count;

@@ -47,7 +47,10 @@ END
 $$;
 
 CREATE OR REPLACE TRIGGER llmreq_after_move
-  AFTER UPDATE OF status, lane, budget_id, scheduled_at, tenant_id, priority ON llm_requests FOR EACH ROW
+  -- The columns that an UPDATE names, and those whose edit makes llmreq_before_edit find another lane.
+  AFTER UPDATE OF status, lane, budget_id, scheduled_at, tenant_id, priority, provider, model, task_type, complexity, quality, agent_name,
+                  agent_version, messages, content, params, response_schema, tools
+  ON llm_requests FOR EACH ROW
   WHEN (NEW.status = 'pending' AND NEW.budget_id IS NULL
         AND (OLD.status <> 'pending' OR OLD.budget_id IS NOT NULL OR OLD.lane <> NEW.lane OR OLD.scheduled_at > NEW.scheduled_at
              OR OLD.tenant_id <> NEW.tenant_id OR OLD.priority <> NEW.priority))
