@@ -342,3 +342,17 @@ CREATE OR REPLACE TRIGGER llmreq_before_edit
   ON llm_requests FOR EACH ROW
   WHEN (OLD.status = 'pending' AND NEW.status = 'pending' AND NEW.claim_seq = OLD.claim_seq)
   EXECUTE FUNCTION llmreq_before_edit();
+
+-- A request whose key is edited takes the new one, so that an INSERT of it meets this transaction as it would meet an INSERT.
+CREATE OR REPLACE FUNCTION llmreq_before_key() RETURNS trigger
+LANGUAGE plpgsql
+AS $$
+BEGIN
+  INSERT INTO llm_dedupe_keys (tenant_id, dedupe_key) VALUES (NEW.tenant_id, NEW.dedupe_key) ON CONFLICT DO NOTHING;
+  RETURN NEW;
+END
+$$;
+
+CREATE OR REPLACE TRIGGER llmreq_before_key BEFORE UPDATE OF dedupe_key, tenant_id ON llm_requests FOR EACH ROW
+  WHEN (NEW.dedupe_key IS NOT NULL AND (NEW.tenant_id, NEW.dedupe_key) IS DISTINCT FROM (OLD.tenant_id, OLD.dedupe_key))
+  EXECUTE FUNCTION llmreq_before_key();
