@@ -12,9 +12,15 @@ BEGIN
   -- Inserting twice is inserting once, also while the first is not committed yet. A key whose request is gone may be used again.
   IF NEW.dedupe_key IS NOT NULL AND octet_length(NEW.dedupe_key) <= 2000 AND octet_length(NEW.tenant_id) <= 500 THEN
     INSERT INTO llm_dedupe_keys (tenant_id, dedupe_key) VALUES (NEW.tenant_id, NEW.dedupe_key) ON CONFLICT DO NOTHING;
-    IF NOT FOUND AND EXISTS (
-         SELECT FROM llm_requests r WHERE r.tenant_id = NEW.tenant_id AND r.dedupe_key = NEW.dedupe_key) THEN
-      RETURN NULL;
+    IF NOT FOUND THEN
+      IF EXISTS (SELECT FROM llm_requests r WHERE r.tenant_id = NEW.tenant_id AND r.dedupe_key = NEW.dedupe_key) THEN
+        RETURN NULL;
+      END IF;
+      -- Of two that use a key left behind by an edit one waits here.
+      PERFORM FROM llm_dedupe_keys k WHERE k.tenant_id = NEW.tenant_id AND k.dedupe_key = NEW.dedupe_key FOR UPDATE;
+      IF EXISTS (SELECT FROM llm_requests r WHERE r.tenant_id = NEW.tenant_id AND r.dedupe_key = NEW.dedupe_key) THEN
+        RETURN NULL;
+      END IF;
     END IF;
   END IF;
 
